@@ -1,0 +1,1 @@
+"""Scores models with mteb and keeps the evidence."""

@@ -1,0 +1,113 @@
+"""Models trained by `zoo fit`: a run folder or a checkpoint file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.protocols import LanguageModelScore, Role
+from bench.records import Axes, ModelInfo, Parameters
+from zoo.encode import TextEncoder
+from zoo.objectives.language_model import LanguageModel as LanguageModelObjective
+from zoo.score import LanguageModel
+
+
+class ZooRun:
+    """A run folder or `.ckpt` file.
+
+    Args:
+        path: the folder or file.
+        device: such as `cpu` or `cuda`; None picks one.
+        precision: `32-true` or `bf16-mixed`.
+    """
+
+    searcher = None
+
+    def __init__(self, path: Path, device: str | None, precision: str) -> None:
+        self._text_encoder = TextEncoder.load(path, device=device or "auto", precision=precision)
+        self.encoder = ZooEncoder(self._text_encoder)
+
+    @cached_property
+    def language_model(self) -> ZooLanguageModel | None:
+        """The same weights as a language model; None if the objective predicts no tokens."""
+        encoder = self._text_encoder
+        if not isinstance(encoder.objective, LanguageModelObjective):
+            return None
+        model = LanguageModel(encoder.objective, encoder.name, str(encoder.device), encoder.precision)
+        return ZooLanguageModel(model, self.encoder.describe())
+
+
+class ZooEncoder:
+    """`zoo.encode.TextEncoder` as the runner wants it."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self._encoder = encoder
+        self._info = _describe(encoder)
+
+    def describe(self) -> ModelInfo:
+        """What is being scored."""
+        return self._info
+
+    def encode(
+        self, texts: Sequence[str], *, prompt: str | None = None, role: Role | None = None, progress: bool = False
+    ) -> NDArray[np.float32]:
+        """Vectors (len(texts), dim); both roles share one encoder, so that only the prompt can tell them apart."""
+        return self._encoder.encode(texts, prompt=prompt or "", progress=progress)
+
+    def similarity(self, left: Any, right: Any) -> Any:
+        """Cosine of each row of `left` with each of `right`."""
+        from mteb.similarity_functions import cos_sim
+
+        return cos_sim(left, right)
+
+    def similarity_pairwise(self, left: Any, right: Any) -> Any:
+        """Cosine of row i of `left` with row i of `right`."""
+        from mteb.similarity_functions import pairwise_cos_sim
+
+        return pairwise_cos_sim(left, right)
+
+
+class ZooLanguageModel:
+    """`zoo.score.LanguageModel` as the runner wants it.
+
+    Args:
+        model: with the weights of the encoder.
+        info: of the encoder: one model has one revision, so that all its records stand in one row.
+    """
+
+    def __init__(self, model: LanguageModel, info: ModelInfo) -> None:
+        self._model = model
+        self._info = info
+
+    def describe(self) -> ModelInfo:
+        """What is being scored."""
+        return self._info
+
+    def score(self, texts: Sequence[str], *, stream: bool, progress: bool = False) -> LanguageModelScore:
+        """Likelihood of `texts`."""
+        return self._model.score(texts, stream=stream, progress=progress)
+
+
+def _describe(encoder: TextEncoder) -> ModelInfo:
+    facts = encoder.description
+    axes = {field.name: facts["axes"].get(field.name) for field in dataclasses.fields(Axes)}
+    return ModelInfo(
+        name=encoder.name,
+        revision=encoder.fingerprint,
+        kind="zoo",
+        dtype=facts["dtype"],
+        parameters=Parameters(**facts["parameters"]),
+        bytes=facts["bytes"],
+        dim=encoder.dim,
+        max_length=encoder.max_length,
+        prompts={side: prompt for side, prompt in encoder.prompts.items() if prompt},
+        axes=Axes(**axes),
+        config=facts["config"],
+        training=facts["training"],
+    )

@@ -1,0 +1,1 @@
+"""Static leaderboard out of result records."""

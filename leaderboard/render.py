@@ -1,0 +1,118 @@
+"""The board as HTML pages. Everything that comes out of a record is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from bench.records import Record, path_of
+from leaderboard.aggregate import Board, Row
+from leaderboard.cells import Cell, Column
+from leaderboard.chart import Chart
+
+DASH = "—"
+NOT_APPLICABLE = "n/a"
+ROUNDS_UP = 0.9995  # of a unit: three digits of anything above would read 1000 of the smaller one
+UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def index(board: Board, chart: Chart | None) -> str:
+    """The page with the table and the chart."""
+    drawing = Markup(chart.to_svg()) if chart else ""
+    return _environment().get_template("index.html").render(board=board, chart=chart, drawing=drawing)
+
+
+def model_page(board: Board, row: Row) -> str:
+    """The page of one model."""
+    return _environment().get_template("model.html").render(board=board, row=row)
+
+
+def cell_text(column: Column, cell: Cell) -> str:
+    """A value as people read it; a dash where there is none, `n/a` where there cannot be one.
+
+    >>> column = Column("bytes", "Memory", "Cost", "", "bytes of parameters", "bytes")
+    >>> cell_text(column, Cell(12_345_678)), cell_text(column, Cell(None))
+    ('12.3 MB', '—')
+    """
+    if cell.value is None:
+        return DASH if cell.applicable else NOT_APPLICABLE
+    if isinstance(cell.value, str):
+        return cell.value
+    return {"score": score, "count": count, "bytes": size, "seconds": seconds}[column.form](cell.value)
+
+
+def score(value: float) -> str:
+    """Four decimals below 10, two above.
+
+    >>> score(0.64508), score(31.4159)
+    ('0.6451', '31.42')
+    """
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.2f}"
+
+
+def count(value: float) -> str:
+    """Whole below 10,000, else three digits and a unit.
+
+    >>> count(384), count(1_234_567)
+    ('384', '1.23 M')
+    """
+    for factor, unit in UNITS:
+        if value >= max(ROUNDS_UP * factor, 10_000):
+            return f"{_three_digits(value / factor)} {unit}"
+    return f"{value:,g}"
+
+
+def size(value: float) -> str:
+    """Bytes in decimal units.
+
+    >>> size(999), size(2_500_000_000)
+    ('999 B', '2.50 GB')
+    """
+    for factor, unit in UNITS:
+        if value >= ROUNDS_UP * factor:
+            return f"{_three_digits(value / factor)} {unit}B"
+    return f"{value:g} B"
+
+
+def seconds(value: float) -> str:
+    """Seconds, never rounded to 0.
+
+    >>> seconds(0.01234), seconds(98.765), seconds(12345.6)
+    ('0.0123', '98.8', '12,346')
+    """
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def as_yaml(value: Mapping[str, object]) -> str:
+    """A resolved configuration, in the order of its keys."""
+    text: str = yaml.safe_dump(dict(value), sort_keys=True, allow_unicode=True, default_flow_style=False, width=100)
+    return text
+
+
+def evidence(record: Record) -> str:
+    """Where the copy of a record lies in the site."""
+    return path_of("records", record.model.name, record.model.revision, record.task.name).as_posix()
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.{max(0, 3 - len(str(int(value))))}f}"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.globals.update(cell_text=cell_text, evidence=evidence)
+    environment.filters.update(as_yaml=as_yaml, score=score)
+    return environment

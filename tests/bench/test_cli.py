@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import cli, runner
+from bench.records import Record, write
+from bench.runner import Cell, Report
+
+
+def call(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    cli.register(parser.add_subparsers())
+    args = parser.parse_args(["bench", *arguments])
+    status: int = args.handler(args)
+    return status
+
+
+def test_registering_imports_nothing_heavy() -> None:
+    heavy = {"torch", "mteb", "numpy", "datasets", "sentence_transformers", "lightning", "rich", "tqdm"}
+    code = f"import sys, bench.cli; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_list_names_suites_tasks_and_official_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("list") == 0
+    shown = capsys.readouterr().out
+    for name in ("--suite pydoc", "PydocClustering", "PydocText", "WikiText2", "SciFact"):
+        assert name in shown
+
+
+def test_status_shows_scores_and_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], new_record: Callable[..., Record]
+) -> None:
+    write(new_record("full", "T1", main=0.125), tmp_path)
+    write(new_record("tied", "T2", main=0.75), tmp_path)
+    assert call("status", "--results", str(tmp_path)) == 0
+    shown = capsys.readouterr().out
+    assert "0.1250" in shown
+    assert shown.count("missing") == 2
+
+
+def test_status_names_unusable_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], new_record: Callable[..., Record]
+) -> None:
+    path = write(new_record(), tmp_path)
+    path.write_text("{")
+    assert call("status", "--results", str(tmp_path)) == 1
+    shown = capsys.readouterr().out
+    assert str(path) in shown
+    assert "no records" in shown
+
+
+def test_status_without_results_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="zoo bench run"):
+        call("status", "--results", str(tmp_path / "nowhere"))
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, record: Record) -> list[tuple[Any, ...]]:
+    seen: list[tuple[Any, ...]] = []
+
+    def run(*args: Any, on_cell: Callable[[Cell], None], **options: Any) -> Report:
+        seen.append((*args, options))
+        cells = [Cell("m", "T1", "scored", record), Cell("m", "T2", "hit", record)]
+        if "bad" in args[0]:
+            cells.append(Cell("bad", "T3", "failed", reason="because"))
+        for cell in cells:
+            on_cell(cell)
+        return Report(tuple(cells))
+
+    monkeypatch.setattr(runner, "run", run)
+    return seen
+
+
+def test_run_prints_each_cell_and_a_summary(calls: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "--model", "m", "--results", "r") == 0
+    assert calls[0][:4] == (["m"], ["pydoc", "lm"], [], "r")
+    shown = capsys.readouterr().out
+    assert "scored: m  T1  ndcg_at_10 0.5000  (1.0 s)" in shown
+    assert "hit: m  T2  ndcg_at_10 0.5000  (already recorded, nothing encoded)" in shown
+    assert "1 scored, 1 hit; records in r" in shown
+
+
+def test_a_failed_task_is_an_exit_status(calls: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("run", "--model", "m", "bad", "--suite", "pydoc", "--quiet") == 1
+    assert calls[0][4]["progress"] is False
+    assert "failed: bad  T3: because" in capsys.readouterr().out
+
+
+def test_naming_tasks_runs_no_suite(calls: list[Any]) -> None:
+    call("run", "--model", "m", "--tasks", "SciFact", "--packages", "numpy", "--precision", "bf16-mixed")
+    assert calls[0][1:3] == ([], ["SciFact"])
+    assert calls[0][4]["packages"] == ["numpy"]
+    assert calls[0][4]["precision"] == "bf16-mixed"

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+import torch
+
+from zoo.contracts import PackedBatch
+from zoo.encoders import DenseEncoder
+
+WIDTH = 16
+Make = Callable[..., PackedBatch]
+Norm = Literal["pre", "post"]
+
+
+def build(norm: Norm = "pre", dropout: float = 0.0) -> DenseEncoder:
+    torch.manual_seed(0)
+    return DenseEncoder(WIDTH, num_layers=2, num_heads=2, norm=norm, dropout=dropout).double()
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("causal", [False, True])
+def test_company_in_the_batch_does_not_matter(
+    norm: Norm, causal: bool, make_batch: Make, assert_close: Callable[..., None]
+) -> None:
+    encoder = build(norm)
+    lengths = [3, 3, 1, 5]
+    x = torch.randn(12, WIDTH, dtype=torch.float64)
+    together = encoder(x, make_batch(lengths).layout(causal=causal)).hidden.split(lengths)
+    for part, hidden in zip(x.split(lengths), together, strict=True):
+        alone = encoder(part, make_batch([len(part)]).layout(causal=causal)).hidden
+        assert_close(hidden, alone)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_who_sees_whom(causal: bool, make_batch: Make) -> None:
+    encoder = build()
+    x = torch.randn(6, WIDTH, dtype=torch.float64, requires_grad=True)
+    hidden = encoder(x, make_batch([4, 2]).layout(causal=causal)).hidden
+    (grad,) = torch.autograd.grad(hidden[1].square().sum(), x)
+    seen = (grad.abs().sum(1) > 0).tolist()
+    assert seen == [True, True, not causal, not causal, False, False]
+
+
+def test_order_matters(make_batch: Make) -> None:
+    encoder = build()
+    x = torch.randn(4, WIDTH, dtype=torch.float64)
+    layout = make_batch([4]).layout(causal=False)
+    assert not torch.allclose(encoder(x, layout).hidden.flip(0), encoder(x.flip(0), layout).hidden)
+
+
+def test_dropout_is_for_training_only(make_batch: Make) -> None:
+    encoder = build(dropout=0.5)
+    x, layout = torch.randn(4, WIDTH, dtype=torch.float64), make_batch([4]).layout(causal=False)
+    assert not torch.equal(encoder(x, layout).hidden, encoder(x, layout).hidden)
+    encoder.eval()
+    assert torch.equal(encoder(x, layout).hidden, encoder(x, layout).hidden)
+    assert torch.equal(encoder(x, layout).hidden, build().eval()(x, layout).hidden)
+
+
+def test_what_writes_to_the_residual_stream_starts_smaller() -> None:
+    torch.manual_seed(0)
+    encoder = DenseEncoder(128, num_layers=8, num_heads=4)
+    block = encoder.blocks[0]
+    for layer, std in [
+        (block.attention.qkv, 0.02),
+        (block.attention.out, 0.02 / math.sqrt(16)),
+        (block.feed_forward.down, 0.02 / math.sqrt(16)),
+    ]:
+        assert float(layer.weight.detach().std()) == pytest.approx(std, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_layers": 0}, "num_layers must be at least 1, not 0"),
+        ({"num_heads": 0}, "cannot be split into 0 heads"),
+        ({"num_heads": 3}, "cannot be split into 3 heads"),
+        ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), not 1.0"),
+        ({"dropout": -0.1}, r"dropout must lie in \[0, 1\), not -0.1"),
+    ],
+)
+def test_sizes_that_do_not_fit(options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DenseEncoder(WIDTH, **options)  # type: ignore[arg-type]

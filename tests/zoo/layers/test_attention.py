@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoo.contracts import Layout, PackedBatch
+from zoo.layers.attention import SelfAttention, packed_attention
+from zoo.layers.rotary import rotation
+
+HEADS, HEAD_DIM = 2, 8
+LENGTHS = [
+    pytest.param([5], id="one"),
+    pytest.param([1, 1, 1], id="single-tokens"),
+    pytest.param([3, 3, 7, 3, 1, 1], id="runs-of-equal-length"),
+]
+Make = Callable[..., PackedBatch]
+
+
+def one_by_one(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
+    """Softmax attention with a loop over sequences, heads and queries."""
+    out = torch.zeros_like(query)
+    offsets = layout.cu_seqlens.tolist()
+    for start, end in zip(offsets, offsets[1:], strict=False):
+        for head in range(query.shape[1]):
+            for i in range(start, end):
+                seen = slice(start, i + 1 if layout.causal else end)
+                scores = key[seen, head] @ query[i, head] / query.shape[2] ** 0.5
+                out[i, head] = scores.softmax(0) @ value[seen, head]
+    return out
+
+
+def inputs(tokens: int, dtype: torch.dtype, grad: bool) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shape = (tokens, HEADS, HEAD_DIM)
+    return [torch.randn(shape, generator=generator).to(dtype).requires_grad_(grad) for _ in range(3)]
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("grad", [False, True])
+def test_equals_one_sequence_at_a_time(
+    lengths: list[int], causal: bool, dtype: torch.dtype, grad: bool, make_batch: Make, assert_close: Callable[..., None]
+) -> None:
+    layout = make_batch(lengths).layout(causal=causal)
+    given = inputs(sum(lengths), dtype, grad)
+    exact = [t.detach().double().requires_grad_(grad) for t in given]
+    actual, expected = packed_attention(*given, layout), one_by_one(*exact, layout)
+    assert_close(actual, expected, dtype)
+    if grad:
+        direction = torch.randn(actual.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        (actual.double() * direction).sum().backward()
+        (expected * direction).sum().backward()
+        for a, e in zip(given, exact, strict=True):
+            assert a.grad is not None
+            assert e.grad is not None
+            assert_close(a.grad, e.grad, dtype, scale=1.0)  # those of single tokens are zero
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_long_sequences_in_half_precision_take_the_fused_kernel(
+    causal: bool, make_batch: Make, assert_close: Callable[..., None]
+) -> None:
+    layout = make_batch([513]).layout(causal=causal)
+    given = inputs(513, torch.bfloat16, grad=True)
+    exact = [t.detach().double() for t in given]
+    assert_close(packed_attention(*given, layout), packed_attention(*exact, layout), torch.bfloat16)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: compares its kernel with the one of the CPU")
+@pytest.mark.parametrize("causal", [False, True])
+def test_gpu_equals_cpu(causal: bool, make_batch: Make, assert_close: Callable[..., None]) -> None:
+    batch = make_batch([3, 70, 70, 129])
+    generator = torch.Generator().manual_seed(0)
+    given = [torch.randn(272, 4, 64, generator=generator).bfloat16().cuda().requires_grad_() for _ in range(3)]
+    exact = [t.detach().cpu().double().requires_grad_() for t in given]
+    actual = packed_attention(*given, batch.to("cuda").layout(causal=causal))
+    expected = packed_attention(*exact, batch.layout(causal=causal))
+    assert_close(actual.cpu(), expected, torch.bfloat16)
+    actual.float().square().sum().backward()
+    expected.square().sum().backward()
+    for a, e in zip(given, exact, strict=True):
+        assert a.grad is not None
+        assert e.grad is not None
+        assert_close(a.grad.cpu(), e.grad, torch.bfloat16)
+
+
+def test_a_layer_sees_relative_positions_only(make_batch: Make, assert_close: Callable[..., None]) -> None:
+    torch.manual_seed(0)
+    layer = SelfAttention(16, HEADS).double()
+    x = torch.randn(6, 16, dtype=torch.float64)
+    together, apart = make_batch([4, 2]).layout(causal=False), make_batch([4]).layout(causal=False)
+    mixed = layer(x, together, rotation(together, HEAD_DIM, 10_000.0))
+    assert_close(mixed[:4], layer(x[:4], apart, rotation(apart, HEAD_DIM, 10_000.0)))
+
+
+@pytest.mark.parametrize(("width", "heads"), [(16, 0), (16, 3), (6, 2)])
+def test_refuses_heads_that_do_not_fit(width: int, heads: int) -> None:
+    with pytest.raises(ValueError, match=f"width {width} cannot be split into {heads} heads"):
+        SelfAttention(width, heads)

@@ -1,0 +1,82 @@
+"""Keeps a run's provenance up to date and puts it into every checkpoint."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from zoo.objectives.objective import Objective
+from zoo.provenance import environment
+from zoo.run_folder import TOKENIZER, RunFolder, now
+
+
+class RunRecord(Callback):
+    """Writes `provenance.json` at the start and at the end, and `tokenizer.json`.
+
+    Args:
+        folder: of the run.
+        facts: what is known before training: seed, configuration hash, command line.
+    """
+
+    def __init__(self, folder: RunFolder, facts: dict[str, Any]) -> None:
+        self.folder = folder
+        self.facts = facts | {"started": now()}
+        self._start = time.perf_counter()
+        self._seconds_before = 0.0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note where the run takes place."""
+        self._start = time.perf_counter()
+        self.facts |= {"device": str(trainer.strategy.root_device), "processes": trainer.world_size}
+        self.facts["precision"] = str(trainer.precision)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the first state; data and tokenizer are known now."""
+        assert isinstance(pl_module, Objective)
+        data: Any = getattr(trainer, "datamodule", None)
+        self.facts["data"] = type(data).__name__
+        self.facts["data_description"] = data.description
+        pl_module.run_facts = self._current(trainer, pl_module, "running")
+        if trainer.is_global_zero:
+            pl_module.tokenizer.save(str(self.folder.path / TOKENIZER))
+            self.folder.write_provenance(pl_module.run_facts)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Put the present state into the checkpoint."""
+        assert isinstance(pl_module, Objective)
+        pl_module.run_facts = self._current(trainer, pl_module, "running")
+        if "zoo" in checkpoint:
+            checkpoint["zoo"]["run"] = pl_module.run_facts
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds trained so far, for a resumed run."""
+        return {"seconds": self._seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self._seconds_before = state_dict["seconds"]
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last state, also where a resumed run had no step left."""
+        self._finish(trainer, pl_module, "interrupted" if trainer.interrupted else "finished")
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write why the run ended."""
+        interrupted = isinstance(exception, KeyboardInterrupt)
+        self._finish(trainer, pl_module, "interrupted" if interrupted else f"failed: {exception}")
+
+    def _finish(self, trainer: Trainer, pl_module: LightningModule, state: str) -> None:
+        assert isinstance(pl_module, Objective)
+        if trainer.is_global_zero:
+            best = getattr(trainer.checkpoint_callback, "best_model_score", None)
+            score = None if best is None else float(best)
+            self.folder.write_provenance(self._current(trainer, pl_module, state) | {"best_validation_loss": score})
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.perf_counter() - self._start
+
+    def _current(self, trainer: Trainer, pl_module: Objective, state: str) -> dict[str, Any]:
+        progress = {"state": state, "steps": trainer.global_step, "tokens_seen": pl_module.tokens_seen}
+        return {**environment(), **self.facts, **progress, "seconds": round(self._seconds(), 1)}

@@ -1,0 +1,101 @@
+"""Models out of checkpoints, and what identifies and describes one."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from zoo.contracts import JsonDict
+from zoo.objectives.objective import Objective
+from zoo.weights import find, read
+
+
+def load(path: str | Path) -> Objective:
+    """The trained objective, built, with its weights, in evaluation mode on the CPU.
+
+    Args:
+        path: run folder or checkpoint file.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint.
+        ValueError: if it cannot be read, or was saved from Python without a configuration.
+    """
+    content = read(path)
+    header = content["zoo"]
+    if header["model"] is None:
+        raise ValueError(
+            f"{find(path)} was saved from Python and names no classes: build the same {header['class_name']} yourself "
+            "and call load_state_dict"
+        )
+    objective = instantiate(header["model"])
+    objective.resolved_config, objective.run_facts = header["model"], header["run"]
+    objective.build(Tokenizer.from_str(header["tokenizer"]), header["max_length"])
+    objective.load_state_dict(content["state_dict"])
+    return objective.eval()
+
+
+def instantiate(config: JsonDict) -> Objective:
+    """The objective that a resolved `model` configuration (class_path, init_args) describes, not built yet."""
+    from jsonargparse import ArgumentParser
+
+    # the variants must be imported before their names mean anything
+    import zoo.variants  # noqa: F401
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(Objective, "model")
+    objective = parser.instantiate_classes(parser.parse_object({"model": config})).model
+    assert isinstance(objective, Objective)
+    return objective
+
+
+def fingerprint(objective: Objective, *facts: str) -> str:
+    """SHA-256 over the weights, the tokenizer and `facts`, hexadecimal: the revision of a model.
+
+    Two models share it exactly if they give the same outputs for the same texts on the same machine.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(objective.state_dict().items()):
+        if name == "_tokens_seen":
+            continue
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+    for fact in (objective.tokenizer.to_str(), *facts):
+        digest.update(f"{len(fact)}\n{fact}".encode())
+    return digest.hexdigest()
+
+
+def describe(objective: Objective) -> JsonDict:
+    """Sizes by part, axes, configuration and training facts of a built objective, as JSON values."""
+    parts = {name: _count(objective, name) for name in ("embedding", "encoder", "head")}
+    seen: dict[int, torch.nn.Parameter] = {id(p): p for p in objective.parameters()}
+    return {
+        "parameters": {"total": sum(p.numel() for p in seen.values()), **parts},
+        "bytes": sum(p.numel() * p.element_size() for p in seen.values()),
+        "axes": _axes(objective),
+        "config": objective.resolved_config,
+        "training": objective.run_facts | {"tokens_seen": objective.tokens_seen},
+    }
+
+
+def _count(objective: Objective, part: str) -> int:
+    """Parameters of a part; what the head shares with the embedding is counted with the embedding."""
+    module = getattr(objective, part, None)
+    if module is None:
+        return 0
+    shared = {id(p) for p in objective.embedding.parameters()} if part == "head" else set()
+    return sum(p.numel() for p in module.parameters() if id(p) not in shared)
+
+
+def _axes(objective: Objective) -> JsonDict:
+    axes: JsonDict = {"objective": type(objective).__name__}
+    for part in ("embedding", "encoder", "head"):
+        module = getattr(objective, part, None)
+        axes[part] = None if module is None else type(module).__name__
+    chosen = (objective.resolved_config or {}).get("init_args", {})
+    for part in ("optimizer", "schedule"):
+        axes[part] = chosen[part]["class_path"].rpartition(".")[2] if part in chosen else None
+    axes["data"] = objective.run_facts.get("data")
+    return axes

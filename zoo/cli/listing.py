@@ -1,0 +1,100 @@
+"""`zoo list`: what there is, read from the source without importing it."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_HOME = Path(__file__).resolve().parent.parent
+
+# axis -> (folder, key in a configuration, names of the contracts that a variant of it derives from)
+AXES = {
+    "objective": ("objectives", "model", {"LanguageModel", "Objective"}),
+    "embedding": ("embeddings", "model.embedding", {"TokenEmbedding"}),
+    "encoder": ("encoders", "model.encoder", {"Encoder"}),
+    "feed-forward": ("layers", "model.encoder.feed_forward", {"FeedForward", "_Gated"}),
+    "head": ("heads", "model.head", {"OutputHead"}),
+    "schedule": ("optim", "model.schedule", {"Schedule"}),
+    "data": ("data", "data", {"TextDataModule"}),
+    "tokenizer": ("data/tokenizers", "data.tokenizer", {"TokenizerSource"}),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A class that a configuration can name: its name and the first line of its docstring."""
+
+    name: str
+    summary: str
+
+
+def scan_variants() -> dict[str, list[Variant]]:
+    """The variants of each axis, by name."""
+    return {axis: _variants(_HOME / folder, bases) for axis, (folder, _, bases) in AXES.items()}
+
+
+def _variants(folder: Path, bases: set[str]) -> list[Variant]:
+    found = []
+    for path in sorted(folder.glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        if not any(base in source for base in bases):
+            continue
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ClassDef) and _derives(node, bases):
+                found.append(Variant(node.name, (ast.get_docstring(node) or "").partition("\n")[0]))
+    return sorted(found, key=lambda variant: variant.name)
+
+
+def _derives(node: ast.ClassDef, bases: set[str]) -> bool:
+    own = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    return bool(own & bases) and node.name not in bases and not node.name.startswith("_")
+
+
+def config_root() -> Path:
+    """Folder of the configurations that come with the project, installed or in a source tree."""
+    installed = _HOME / "configs"
+    return installed if installed.is_dir() else _HOME.parent / "configs"
+
+
+def shipped_configs() -> dict[str, str]:
+    """Name (`recipes/masked_lm_small.yaml`) to first comment line of each configuration."""
+    root = config_root()
+    found = {}
+    for path in sorted(root.rglob("*.yaml")):
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        found[path.relative_to(root).as_posix()] = first.removeprefix("#").strip()
+    return found
+
+
+def resolve_config(name: str) -> str:
+    """`name` if there is such a file, else the configuration of that name that comes with the project."""
+    shipped = config_root() / name
+    return str(shipped) if not Path(name).exists() and shipped.is_file() else name
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `zoo list`."""
+    parser = commands.add_parser("list", help="list variants, configs and benchmark tasks")
+    parser.add_argument("what", nargs="?", choices=("variants", "configs", "tasks", "all"), default="all")
+    parser.set_defaults(handler=_list)
+
+
+def _list(options: argparse.Namespace) -> int:
+    lines: list[str] = []
+    if options.what in ("variants", "all"):
+        for axis, variants in scan_variants().items():
+            lines.append(f"{axis}  (--{AXES[axis][1]})")
+            lines += [f"  {variant.name:<20} {variant.summary}" for variant in variants]
+    if options.what in ("configs", "all"):
+        lines.append("configs  (--config)")
+        lines += [f"  {name:<36} {text}" for name, text in shipped_configs().items()]
+    if lines:
+        sys.stdout.write("\n".join(lines) + "\n")
+    if options.what in ("tasks", "all"):
+        from bench.cli import list_tasks
+
+        return list_tasks(options)
+    return 0

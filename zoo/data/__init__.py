@@ -1,0 +1,21 @@
+"""Data modules: what a run is trained and scored on."""
+
+from zoo.data.pair_data import PairData, PairSource
+from zoo.data.pydoc_corpus import PydocCorpus
+from zoo.data.text_corpus import TextCorpus, TextSource
+from zoo.data.text_data_module import TextDataModule
+from zoo.data.tokenizers import ByteLevelBPE, PretrainedTokenizer, TokenizerSource, WordLevel, WordPiece
+
+__all__ = [
+    "ByteLevelBPE",
+    "PairData",
+    "PairSource",
+    "PretrainedTokenizer",
+    "PydocCorpus",
+    "TextCorpus",
+    "TextDataModule",
+    "TextSource",
+    "TokenizerSource",
+    "WordLevel",
+    "WordPiece",
+]

@@ -1,0 +1,6 @@
+"""Token embeddings: ids to vectors, and the output side that a tied head uses."""
+
+from zoo.embeddings.full_embedding import FullEmbedding
+from zoo.embeddings.tied_embedding import TiedEmbedding
+
+__all__ = ["FullEmbedding", "TiedEmbedding"]

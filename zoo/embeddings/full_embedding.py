@@ -1,0 +1,34 @@
+"""One row of its own for each token, on the input side only."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.contracts import OutputTable, TokenEmbedding
+
+
+class FullEmbedding(TokenEmbedding):
+    """`x_t = E[token_t]` with a table E of V x D; the output head owns a second table.
+
+    Args:
+        num_rows: V, size of the vocabulary.
+        width: D.
+        init_std: standard deviation of the normal initialisation.
+    """
+
+    def __init__(self, num_rows: int, width: int, init_std: float = 0.02) -> None:
+        super().__init__()
+        self.num_rows, self.width = num_rows, width
+        self.weight = nn.Parameter(torch.empty(num_rows, width))
+        nn.init.normal_(self.weight, std=init_std)
+
+    def forward(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens dim"]:
+        """The rows of `tokens`."""
+        return F.embedding(tokens, self.weight)
+
+    def output_table(self) -> OutputTable | None:
+        """None: nothing is shared."""
+        return None

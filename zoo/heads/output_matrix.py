@@ -1,0 +1,34 @@
+"""The output table of a vocabulary that is not tied."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.contracts import OutputTable
+
+
+class OutputMatrix(OutputTable):
+    """A V x D parameter of its own.
+
+    Args:
+        num_rows: V, size of the vocabulary.
+        width: D.
+        init_std: standard deviation of the normal initialisation.
+    """
+
+    def __init__(self, num_rows: int, width: int, init_std: float = 0.02) -> None:
+        super().__init__()
+        self.num_rows, self.width = num_rows, width
+        self.matrix = nn.Parameter(torch.empty(num_rows, width))
+        nn.init.normal_(self.matrix, std=init_std)
+
+    def weight(self) -> Float[Tensor, "vocab dim"]:
+        """The table itself."""
+        return self.matrix
+
+    def rows(self, ids: Int[Tensor, " rows"]) -> Float[Tensor, "rows dim"]:
+        """The rows of `ids`."""
+        return F.embedding(ids, self.matrix)

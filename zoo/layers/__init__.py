@@ -1,0 +1,1 @@
+"""Building blocks that several variants share; they know no axis."""

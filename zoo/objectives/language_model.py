@@ -1,0 +1,100 @@
+"""What masked and causal language models share: a head over the vocabulary and losses of single tokens."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from zoo.contracts import (
+    EncoderOutput,
+    OutputHead,
+    PackedBatch,
+    TextView,
+    TokenLosses,
+    Vocabulary,
+)
+from zoo.objectives.factories import (
+    EmbeddingFactory,
+    EncoderFactory,
+    HeadFactory,
+    OptimizerFactory,
+    OutputMatrix,
+    ScheduleFactory,
+)
+from zoo.objectives.objective import Objective
+
+
+class LanguageModel(Objective):
+    """An objective that predicts tokens; a subclass says which ones from what."""
+
+    head: OutputHead
+
+    def __init__(
+        self,
+        width: int,
+        embedding: EmbeddingFactory,
+        encoder: EncoderFactory,
+        head: HeadFactory,
+        optimizer: OptimizerFactory,
+        schedule: ScheduleFactory,
+    ) -> None:
+        super().__init__(width, embedding, encoder, optimizer, schedule)
+        self._make_head = head
+
+    @property
+    def view(self) -> TextView:
+        """Running text."""
+        return TextView()
+
+    def build_output(self, vocabulary: Vocabulary) -> None:
+        """The head over the embedding's own table, or over one of its own where the embedding shares none."""
+        table = self.embedding.output_table()
+        self.head = self._make_head(OutputMatrix(vocabulary.size, self.width) if table is None else table)
+
+    @abstractmethod
+    def predict_tokens(
+        self, batch: PackedBatch, generator: torch.Generator | None
+    ) -> tuple[EncoderOutput, Tensor, Tensor]:
+        """Encoder output, hidden vectors (N, D) that predict, and the N target ids.
+
+        Args:
+            batch: the text.
+            generator: source of randomness on the CPU; None is the global one.
+        """
+
+    def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
+        """Loss of one batch."""
+        output, hidden, targets = self.predict_tokens(batch, None)
+        result = self.head.loss(hidden, targets)
+        self.count_tokens(batch)
+        self.report("train", {"loss": result.loss, **result.diagnostics}, batch_size=len(targets))
+        return self.total_loss(result.loss, output)
+
+    def token_losses(self, batch: PackedBatch, seed: int) -> TokenLosses:
+        """Losses of the predicted tokens of a batch, for whole-split sums.
+
+        Args:
+            batch: the text.
+            seed: fixes what is masked.
+        """
+        with torch.no_grad():
+            _, hidden, targets = self.predict_tokens(batch, torch.Generator().manual_seed(seed))
+            return TokenLosses(-self.head.log_probs(hidden, targets), targets)
+
+    def _evaluate(self, stage: str, batch: PackedBatch, batch_idx: int) -> None:
+        losses = self.token_losses(batch, seed=batch_idx)
+        self.report(stage, {"loss": losses.nll.mean()}, batch_size=len(losses.nll))
+
+    def validation_step(self, batch: PackedBatch, batch_idx: int) -> None:
+        """Mean loss a predicted token; the same tokens are masked every time."""
+        self._evaluate("val", batch, batch_idx)
+
+    def test_step(self, batch: PackedBatch, batch_idx: int) -> None:
+        """Mean loss a predicted token on the test split."""
+        self._evaluate("test", batch, batch_idx)
+
+    def predict_step(self, batch: PackedBatch, batch_idx: int) -> TokenLosses:
+        """Losses of the single tokens of a batch."""
+        return self.token_losses(batch, seed=batch_idx)

@@ -1,0 +1,163 @@
+"""What all objectives share: building from factories, optimizer and schedule, counts, checkpoint header."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from zoo.contracts import DataView, Encoder, EncoderOutput, JsonDict, PackedBatch, TokenEmbedding, Vocabulary
+from zoo.data.tokenizers import vocabulary_of
+from zoo.objectives.factories import EmbeddingFactory, EncoderFactory, OptimizerFactory, ScheduleFactory
+from zoo.optim.groups import by_role
+
+
+class Objective(LightningModule):
+    """A model that is put together in `build`, when the vocabulary is known, and trained by a subclass's loss.
+
+    Attributes:
+        resolved_config: the `model` part of the resolved configuration (class_path, init_args), set by the CLI; it is
+            what a checkpoint is loaded from. None where the objective was made in Python.
+        tokens_seen: real tokens trained on so far, over all processes.
+    """
+
+    embedding: TokenEmbedding
+    encoder: Encoder
+    vocabulary: Vocabulary
+    tokenizer: Tokenizer
+    max_length: int
+    _tokens_seen: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        embedding: EmbeddingFactory,
+        encoder: EncoderFactory,
+        optimizer: OptimizerFactory,
+        schedule: ScheduleFactory,
+    ) -> None:
+        super().__init__()
+        if width < 1:
+            raise ValueError(f"width must be at least 1, not {width}")
+        self.width = width
+        self._make_embedding, self._make_encoder = embedding, encoder
+        self._make_optimizer, self._make_schedule = optimizer, schedule
+        self.resolved_config: JsonDict | None = None
+        self.run_facts: JsonDict = {}
+        self.register_buffer("_tokens_seen", torch.zeros((), dtype=torch.int64))
+
+    @property
+    @abstractmethod
+    def view(self) -> DataView:
+        """What this objective asks of its data."""
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the modules exist."""
+        return hasattr(self, "vocabulary")
+
+    @property
+    def tokens_seen(self) -> int:
+        """Real tokens trained on so far, over all processes."""
+        return int(self._tokens_seen)
+
+    def build(self, tokenizer: Tokenizer, max_length: int) -> None:
+        """Make the modules for the vocabulary of `tokenizer`. Does nothing the second time.
+
+        Args:
+            tokenizer: turns text into `[CLS] tokens [SEP]`.
+            max_length: longest sequence the model is trained on, in tokens.
+        """
+        if self.is_built:
+            return
+        vocabulary = vocabulary_of(tokenizer)
+        self.embedding = self._make_embedding(vocabulary.size, self.width)
+        self.encoder = self._make_encoder(self.width)
+        self.build_output(vocabulary)
+        self.tokenizer, self.max_length, self.vocabulary = tokenizer, max_length, vocabulary
+
+    @abstractmethod
+    def build_output(self, vocabulary: Vocabulary) -> None:
+        """Make what stands behind the encoder; `embedding` and `encoder` exist."""
+
+    def configure_model(self) -> None:
+        """Build for the data of the trainer, inside Lightning's device and precision context."""
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None and not self.is_built:
+            raise ValueError("an objective takes its tokenizer from a data module: pass one to the trainer")
+        if data is not None:
+            self.build(data.tokenizer, data.max_length)
+
+    def encode(self, batch: PackedBatch, *, causal: bool) -> EncoderOutput:
+        """Hidden vectors of a batch."""
+        output: EncoderOutput = self.encoder(self.embedding(batch.tokens), batch.layout(causal=causal))
+        return output
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """One optimizer over the role groups, one schedule by step."""
+        optimizer = self._make_optimizer(by_role(self))
+        total = self.trainer.estimated_stepping_batches
+        if total == float("inf"):
+            raise ValueError("the schedule needs an end: set trainer.max_steps or trainer.max_epochs")
+        schedule = self._make_schedule(optimizer, int(total))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def report(self, stage: str, values: Mapping[str, Tensor], *, batch_size: int) -> None:
+        """Log `values` as `stage/name`; validation means are weighted by `batch_size` and taken over processes."""
+        training = stage == "train"
+        for name, value in values.items():
+            self.log(
+                f"{stage}/{name}",
+                value,
+                batch_size=batch_size,
+                prog_bar=name == "loss",
+                on_step=training,
+                on_epoch=not training,
+                sync_dist=not training,
+            )
+
+    def total_loss(self, task_loss: Tensor, output: EncoderOutput) -> Tensor:
+        """Task loss plus the encoder's own losses, each of them logged apart."""
+        if output.aux_losses:
+            self.report("train_aux", output.aux_losses, batch_size=1)
+        if output.diagnostics:
+            self.report("train_encoder", output.diagnostics, batch_size=1)
+        return torch.stack([task_loss, *output.aux_losses.values()]).sum() if output.aux_losses else task_loss
+
+    def count_tokens(self, *batches: PackedBatch) -> None:
+        """Add the tokens of a training step to `tokens_seen`; call once a step on every process."""
+        tokens = torch.tensor(sum(len(b.tokens) for b in batches), device=self._tokens_seen.device)
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(tokens)
+        self._tokens_seen += tokens
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put in what is needed to rebuild the model without its data."""
+        checkpoint["zoo"] = {
+            "format": 1,
+            "class_name": type(self).__name__,
+            "model": self.resolved_config,
+            "tokenizer": self.tokenizer.to_str(),
+            "max_length": self.max_length,
+            "run": self.run_facts,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the checkpoint of another objective or another vocabulary, which would fail less clearly later."""
+        header = checkpoint.get("zoo", {})
+        if header.get("class_name") != type(self).__name__:
+            found = header.get("class_name") or "no objective of this project"
+            raise ValueError(
+                f"the checkpoint holds {found}, the config asks for {type(self).__name__}: name one of them"
+            )
+        if self.is_built and header["tokenizer"] != self.tokenizer.to_str():
+            raise ValueError(
+                "the checkpoint was trained with another tokenizer than the data module has: "
+                "train on the same data, or point data.tokenizer at the run folder with PretrainedTokenizer"
+            )

@@ -1,0 +1,7 @@
+"""Parameter roles and learning-rate schedules; this package imports nothing else of the project."""
+
+from zoo.optim.warmup_cosine import WarmupCosine
+from zoo.optim.warmup_linear import WarmupLinear
+from zoo.optim.warmup_stable_decay import WarmupStableDecay
+
+__all__ = ["WarmupCosine", "WarmupLinear", "WarmupStableDecay"]

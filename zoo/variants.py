@@ -1,0 +1,13 @@
+"""Imports every variant, so that short class names mean something to the configuration parser."""
+
+# ruff: noqa: F401  (imported for the names alone)
+
+import zoo.data
+import zoo.embeddings
+import zoo.encoders
+import zoo.heads
+import zoo.layers.feed_forward
+import zoo.objectives
+import zoo.optim
+
+__all__: list[str] = []
