@@ -1,4 +1,4 @@
-"""`zoo bench run|list|status`."""
+"""`zoo bench run|list|speed|status`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bench.models.opening import LEXICAL, PRECISIONS
+from bench.speed.cli import add_speed
 from bench.suites.catalog import BY_NAME_ONLY, SUITES
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_run(commands.add_parser("run", help="score models on suites and tasks"))
     listing = commands.add_parser("list", help="suites and their tasks")
     listing.set_defaults(handler=list_tasks)
+    add_speed(commands.add_parser("speed", help="ratios of speed and memory against other libraries"))
     state = commands.add_parser("status", help="what is recorded and what is missing")
     state.add_argument(
         "--results", default="results", metavar="DIR", help="folder of the records (default: %(default)s)"

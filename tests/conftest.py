@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -91,3 +92,54 @@ def make_batch() -> Callable[..., PackedBatch]:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Caches go to a temporary folder unless one is named, never to the user's."""
     os.environ.setdefault("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def corpus_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files of tiny data: `text`, a txt file of 120 lines, and `pairs`, a jsonl file of 120 pairs."""
+    import json
+    import random
+
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = random.Random(0)
+    lines = [" ".join(rng.choices(WORDS, k=rng.randrange(3, 12))) for _ in range(120)]
+    (folder / "lines.txt").write_text("\n".join(lines) + "\n")
+    pairs = [json.dumps({"query": line.split()[0] + f" {line.split()[-1]}", "document": line}) for line in lines]
+    (folder / "pairs.jsonl").write_text("\n".join(pairs) + "\n")
+    return {"text": str(folder / "lines.txt"), "pairs": str(folder / "pairs.jsonl")}
+
+
+@pytest.fixture(scope="session")
+def tiny_arguments(corpus_files: dict[str, str]) -> Callable[[str], list[str]]:
+    """`tiny_arguments(objective)`: options of `zoo fit` for a model of width 32 on tiny data."""
+
+    def make(objective: str) -> list[str]:
+        pairs = objective == "Contrastive"
+        return [
+            *("--model", objective, "--model.width", "32", "--model.encoder", "DenseEncoder"),
+            *("--model.encoder.num_layers", "1", "--model.encoder.num_heads", "2"),
+            *("--data", "PairData" if pairs else "TextCorpus"),
+            *("--data.source.path", corpus_files["pairs" if pairs else "text"]),
+            *("--data.tokenizer", "WordLevel", "--data.max_length", "16"),
+            *(("--data.batch_pairs", "16") if pairs else ("--data.batch_tokens", "128")),
+            *("--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false"),
+        ]
+
+    return make
+
+
+@pytest.fixture
+def zoo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    """The `zoo` command, in this process and an empty folder; gives the exit status."""
+    from zoo.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("ZOO_RUN_DIR", "ZOO_DEBUG"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["zoo", *arguments])
+        return main(list(arguments))
+
+    return run

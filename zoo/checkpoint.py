@@ -46,7 +46,7 @@ def instantiate(config: JsonDict) -> Objective:
 
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Objective, "model")
-    objective = parser.instantiate_classes(parser.parse_object({"model": config})).model
+    objective = parser.instantiate(parser.parse_object({"model": config})).model
     assert isinstance(objective, Objective)
     return objective
 
@@ -61,7 +61,7 @@ def fingerprint(objective: Objective, *facts: str) -> str:
         if name == "_tokens_seen":
             continue
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     for fact in (objective.tokenizer.to_str(), *facts):
         digest.update(f"{len(fact)}\n{fact}".encode())
     return digest.hexdigest()

@@ -256,5 +256,9 @@ class TokenLosses:
     nll: Float[Tensor, " rows"]
     targets: Int[Tensor, " rows"]
 
+    def to(self, device: torch.device | str) -> TokenLosses:
+        """The same losses on `device` (Lightning moves predictions through this method)."""
+        return TokenLosses(self.nll.to(device), self.targets.to(device))
+
 
 JsonDict = dict[str, Any]

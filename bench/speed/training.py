@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,9 +22,17 @@ from zoo.optim.groups import by_role
 OURS = "zoo MaskedLM"
 
 
+@dataclass(frozen=True)
+class Result:
+    """Real tokens of a round, and the seconds of each model."""
+
+    tokens: int
+    timings: dict[str, Timing]
+
+
 def measure(
     precision: str, rounds: int = 5, steps: int = 4, texts_per_batch: int = 64, shape: Shape | None = None
-) -> dict[str, float | dict[str, Timing]]:
+) -> Result:
     """Time the same batches of texts through each model: forward, backward, clipping and AdamW.
 
     Ours gets a batch packed; the others get it padded to its longest text by their own masking collator, as
@@ -35,9 +44,6 @@ def measure(
         steps: training steps a round.
         texts_per_batch: texts of a step.
         shape: sizes of the models.
-
-    Returns:
-        `tokens`: real tokens of a round; `timings`: seconds by model.
     """
     shape = shape or Shape()
     texts = docstrings(steps * texts_per_batch)
@@ -47,7 +53,7 @@ def measure(
     batches = [ids[start : start + texts_per_batch] for start in range(0, len(ids), texts_per_batch)]
     contestants = {OURS: _ours(batches, tokenizer, precision, shape)} | _peers(batches, tokenizer, precision, shape)
     timings = time_in_turn(contestants, rounds)
-    return {"tokens": float(sum(len(i) for i in ids)), "timings": timings}
+    return Result(sum(len(i) for i in ids), timings)
 
 
 def _context(precision: str) -> Any:

@@ -28,6 +28,7 @@ from zoo.weights import read
 
 # A run without any bound on its length gets this many steps.
 DEFAULT_STEPS = 2000
+VALIDATION_BATCHES = 50
 _CONFIG_OPTIONS = ("-c", "--config")
 
 
@@ -66,7 +67,7 @@ class TrainingCLI(LightningCLI):
 
     def _resolve(self) -> dict[str, Any]:
         parser = self._parser(self.subcommand)
-        text = parser.dump(self.config[str(self.subcommand)], skip_none=False, skip_link_targets=False, format="yaml")
+        text = parser.dump(self.config[str(self.subcommand)], skip_unset=False, skip_link_targets=False, format="yaml")
         content = yaml.safe_load(text)
         assert isinstance(content, dict)
         return content
@@ -105,7 +106,7 @@ class TrainingCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The trainer with the run's loggers, checkpoints and record."""
         chosen = self._get(self.config_init, "trainer")
-        kwargs["default_root_dir"] = str(self.run.path)
+        kwargs["default_root_dir"] = str(self.run.path.resolve())
         if self.subcommand != "fit":
             kwargs["logger"] = False
         elif chosen.logger in (None, True):
@@ -126,7 +127,8 @@ class TrainingCLI(LightningCLI):
         }
         callbacks: list[Any] = [FiniteLoss(), Throughput(), RunRecord(self.run, facts)]
         if save:
-            folder = self.run.checkpoints
+            # absolute: a resumed run forgets its best score where the path was written another way before
+            folder = self.run.checkpoints.resolve()
             callbacks.append(
                 ModelCheckpoint(folder, "best", monitor="val/loss", save_last=False, enable_version_counter=False)
             )
@@ -160,7 +162,12 @@ class TrainingCLI(LightningCLI):
 
 
 def _settle_length(trainer: Any) -> None:
-    """Bound a run that has no bound, and validate about ten times in it, the last time at its end."""
+    """Bound a run that has no bound, and validate about ten times in it, the last time at its end.
+
+    Validation during training takes the first `VALIDATION_BATCHES` batches, the same each time; `zoo validate` takes all.
+    """
+    if trainer.limit_val_batches is None:
+        trainer.limit_val_batches = VALIDATION_BATCHES
     if trainer.max_steps == -1 and trainer.max_epochs is None and trainer.max_time is None:
         trainer.max_steps = DEFAULT_STEPS
     if trainer.max_steps > 0 and trainer.max_epochs is None:
@@ -233,25 +240,31 @@ def train(arguments: Sequence[str]) -> int:
     """
     _quiet()
     arguments = with_run_config(arguments)
-    TrainingCLI(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=None,
-        auto_configure_optimizers=False,
-        seed_everything_default=0,
-        parser_class=ConfigParser,
-        parser_kwargs={"prog": "zoo"},
-        trainer_defaults={
-            "gradient_clip_val": 1.0,
-            "log_every_n_steps": 10,
-            "num_sanity_val_steps": 0,
-            "use_distributed_sampler": False,  # our batch samplers split by process themselves
-            "enable_model_summary": False,
-        },
-        args=list(arguments),
-    )
+    try:
+        TrainingCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            parser_class=ConfigParser,
+            parser_kwargs={"prog": "zoo"},
+            trainer_defaults={
+                "gradient_clip_val": 1.0,
+                "log_every_n_steps": 10,
+                "num_sanity_val_steps": 0,
+                "use_distributed_sampler": False,  # our batch samplers split by process themselves
+                "enable_model_summary": False,
+            },
+            args=list(arguments),
+        )
+    except SystemExit as stop:
+        # Lightning turns Ctrl-C into an exit without a word
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
     return 0
 
 
@@ -261,4 +274,6 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*LightningCLI's args parameter is intended.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    # scoring takes no part in what the callbacks of training keep
+    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
     torch.set_float32_matmul_precision("high")

@@ -38,7 +38,13 @@ class TiedEmbedding(TokenEmbedding):
 
 
 class SharedTable(OutputTable):
-    """The V x D parameter that both sides of a tied vocabulary use."""
+    """The V x D parameter that both sides of a tied vocabulary use.
+
+    Args:
+        num_rows: V, size of the vocabulary.
+        width: D.
+        init_std: standard deviation of the normal initialisation.
+    """
 
     def __init__(self, num_rows: int, width: int, init_std: float) -> None:
         super().__init__()

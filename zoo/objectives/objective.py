@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +18,7 @@ from zoo.objectives.factories import EmbeddingFactory, EncoderFactory, Optimizer
 from zoo.optim.groups import by_role
 
 
-class Objective(LightningModule):
+class Objective(LightningModule, ABC):
     """A model that is put together in `build`, when the vocabulary is known, and trained by a subclass's loss.
 
     Attributes:

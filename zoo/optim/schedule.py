@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
+from typing import Any
+
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler
+
+# The position in the schedule; its shape is the configuration's, so that a resumed run can be made longer.
+_STATE = ("base_lrs", "last_epoch", "_step_count", "_last_lr")
 
 
-class Schedule(LambdaLR):
+class Schedule(LRScheduler, ABC):
     """Linear warm-up from `1 / warmup_steps` to the peak, then what a subclass says.
 
     Args:
@@ -27,7 +33,16 @@ class Schedule(LambdaLR):
         if not 0 <= steps <= total_steps:
             raise ValueError(f"warmup of {steps} steps does not fit in a run of {total_steps}: lower schedule.warmup")
         self.total_steps, self.warmup_steps = total_steps, steps
-        super().__init__(optimizer, self.factor)
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Learning rate of each parameter group at the present step."""
+        factor = self.factor(self.last_epoch)
+        return [peak * factor for peak in self.base_lrs]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in the schedule the run is."""
+        return {key: value for key, value in super().state_dict().items() if key in _STATE}
 
     def factor(self, step: int) -> float:
         """Learning rate at `step` (from 0) over the peak."""

@@ -1,0 +1,160 @@
+"""Every module of every axis: shapes, types, gradients, weights that come back from a state dict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoo.contracts import Encoder, EncoderOutput, OutputHead, OutputTable, PackedBatch, TokenEmbedding
+from zoo.heads.output_matrix import OutputMatrix
+from zoo.layers.feed_forward import FeedForward
+
+VOCAB, WIDTH = 30, 16
+LENGTHS = [4, 4, 1, 7]
+DTYPES = [torch.float32, torch.float64, torch.bfloat16]
+Make = Callable[..., PackedBatch]
+Build = Callable[[], Any]
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: str(d).removeprefix("torch."))
+
+
+def build(factory: Build, dtype: torch.dtype, seed: int = 0) -> Any:
+    torch.manual_seed(seed)
+    return factory().to(dtype)
+
+
+def random(rows: int, dtype: torch.dtype) -> Tensor:
+    return torch.randn(rows, WIDTH, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+
+
+def check_gradients(module: nn.Module, *inputs: Tensor) -> None:
+    for name, tensor in [*module.named_parameters(), *((f"input {i}", t) for i, t in enumerate(inputs))]:
+        assert tensor.grad is not None, name
+        assert torch.isfinite(tensor.grad).all(), name
+        assert tensor.grad.any(), name
+
+
+def check_round_trip(factory: Build, outputs: Callable[[Any], Tensor]) -> None:
+    first, second = build(factory, torch.float32, seed=0), build(factory, torch.float32, seed=1)
+    assert not torch.equal(outputs(first), outputs(second))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(outputs(first), outputs(second))
+
+
+@every_dtype
+def test_embedding(embedding_class: Callable[[int, int], TokenEmbedding], dtype: torch.dtype) -> None:
+    embedding: TokenEmbedding = build(lambda: embedding_class(VOCAB, WIDTH), dtype)
+    tokens = torch.arange(VOCAB).repeat(2)
+    vectors = embedding(tokens)
+    assert vectors.shape == (2 * VOCAB, WIDTH)
+    assert vectors.dtype == dtype
+    assert torch.equal(vectors[:VOCAB], vectors[VOCAB:])
+    vectors.square().sum().backward()
+    check_gradients(embedding)
+    assert (embedding.num_rows, embedding.width) == (VOCAB, WIDTH)
+    assert embedding.num_parameters == sum(p.numel() for p in embedding.parameters())
+    assert embedding.num_bytes == sum(t.numel() * t.element_size() for t in embedding.state_dict().values())
+    assert embedding.parameter_role == "vocabulary"
+
+
+def test_embedding_round_trip(embedding_class: Callable[[int, int], TokenEmbedding]) -> None:
+    check_round_trip(lambda: embedding_class(VOCAB, WIDTH), lambda e: e(torch.arange(VOCAB)))
+
+
+@every_dtype
+def test_shared_table_composes_the_vectors_of_the_input(
+    embedding_class: Callable[[int, int], TokenEmbedding], dtype: torch.dtype
+) -> None:
+    embedding: TokenEmbedding = build(lambda: embedding_class(VOCAB, WIDTH), dtype)
+    table = embedding.output_table()
+    if table is None:
+        return
+    assert (table.num_rows, table.width) == (VOCAB, WIDTH)
+    assert torch.equal(table.weight(), embedding(torch.arange(VOCAB)))
+    assert {id(p) for p in table.parameters()} == {id(p) for p in embedding.parameters()}
+
+
+@every_dtype
+def test_table(table_class: Callable[[int, int, float], OutputTable], dtype: torch.dtype) -> None:
+    table: OutputTable = build(lambda: table_class(VOCAB, WIDTH, 0.02), dtype)
+    assert (table.num_rows, table.width) == (VOCAB, WIDTH)
+    assert table.parameter_role == "vocabulary"
+    ids = torch.tensor([VOCAB - 1, 0, 0])
+    assert table.weight().shape == (VOCAB, WIDTH)
+    assert table.rows(ids).dtype == table.weight().dtype == dtype
+    assert torch.equal(table.rows(ids), table.weight()[ids])
+    table.weight().square().sum().backward()
+    check_gradients(table)
+    check_round_trip(lambda: table_class(VOCAB, WIDTH, 0.02), lambda t: t.weight())
+
+
+@every_dtype
+@pytest.mark.parametrize("causal", [False, True])
+def test_encoder(encoder_class: Callable[[int], Encoder], dtype: torch.dtype, causal: bool, make_batch: Make) -> None:
+    encoder: Encoder = build(lambda: encoder_class(WIDTH), dtype)
+    x = random(sum(LENGTHS), dtype)
+    output = encoder(x, make_batch(LENGTHS).layout(causal=causal))
+    assert isinstance(output, EncoderOutput)
+    assert output.hidden.shape == x.shape
+    assert output.hidden.dtype == dtype
+    for scalar in [*output.aux_losses.values(), *output.diagnostics.values()]:
+        assert scalar.shape == ()
+    direction = random(len(x), dtype).detach()
+    torch.stack([(output.hidden * direction).sum(), *output.aux_losses.values()]).sum().backward()
+    check_gradients(encoder, x)
+    assert encoder.width == WIDTH
+
+
+def test_encoder_round_trip(encoder_class: Callable[[int], Encoder], make_batch: Make) -> None:
+    layout = make_batch(LENGTHS).layout(causal=False)
+    check_round_trip(lambda: encoder_class(WIDTH), lambda e: e(random(sum(LENGTHS), torch.float32), layout).hidden)
+
+
+@every_dtype
+def test_head(head_class: Callable[[OutputTable], OutputHead], dtype: torch.dtype) -> None:
+    head: OutputHead = build(lambda: head_class(OutputMatrix(VOCAB, WIDTH)), dtype)
+    hidden, targets = random(9, dtype), torch.arange(9)
+    result = head.loss(hidden, targets)
+    assert result.loss.shape == result.nll.shape == ()
+    assert not result.nll.requires_grad
+    result.loss.backward()
+    check_gradients(head, hidden)
+    log_probs = head.log_probs(hidden, targets)
+    assert log_probs.shape == (9,)
+    assert log_probs.dtype == torch.promote_types(dtype, torch.float32)
+    assert (log_probs <= 0).all()
+    values, ids = head.topk(hidden, 3)
+    assert values.shape == ids.shape == (9, 3)
+    assert (values.diff(dim=1) <= 0).all()
+    assert int(ids.min()) >= 0
+    assert int(ids.max()) < VOCAB
+
+
+def test_head_probabilities_add_up_to_one(head_class: Callable[[OutputTable], OutputHead]) -> None:
+    head: OutputHead = build(lambda: head_class(OutputMatrix(VOCAB, WIDTH, 1.0)), torch.float64)
+    hidden = random(1, torch.float64).expand(VOCAB, WIDTH)
+    assert float(head.log_probs(hidden, torch.arange(VOCAB)).detach().exp().sum()) == pytest.approx(1)
+
+
+def test_head_round_trip(head_class: Callable[[OutputTable], OutputHead]) -> None:
+    hidden = random(9, torch.float32)
+    check_round_trip(
+        lambda: head_class(OutputMatrix(VOCAB, WIDTH)), lambda h: h.log_probs(hidden, torch.arange(9)).detach()
+    )
+
+
+@every_dtype
+def test_feed_forward(feed_forward_class: Callable[[int], FeedForward], dtype: torch.dtype) -> None:
+    block: FeedForward = build(lambda: feed_forward_class(WIDTH), dtype)
+    x = random(5, dtype)
+    out = block(x)
+    assert out.shape == x.shape
+    assert out.dtype == dtype
+    assert block.down.out_features == WIDTH
+    (out * random(5, dtype).detach()).sum().backward()
+    check_gradients(block, x)
+    check_round_trip(lambda: feed_forward_class(WIDTH), lambda b: b(random(5, torch.float32)))

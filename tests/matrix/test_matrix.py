@@ -1,0 +1,121 @@
+"""Every combination of variants through the command line: three steps each."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo.cli.listing import scan_variants
+
+VARIANTS = {axis: [v.name for v in variants] for axis, variants in scan_variants().items()}
+Zoo = Callable[..., int]
+Arguments = Callable[[str], list[str]]
+
+
+def combinations() -> list[tuple[str, ...]]:
+    """Objective, embedding, encoder, norm, head, schedule; an objective without a head has `-` there."""
+    found = []
+    for objective in VARIANTS["objective"]:
+        heads = ["-"] if objective == "Contrastive" else VARIANTS["head"]
+        axes = (VARIANTS["embedding"], VARIANTS["encoder"], ("pre", "post"), heads, VARIANTS["schedule"])
+        found += [(objective, *rest) for rest in itertools.product(*axes)]
+    return found
+
+
+def losses(run: Path, name: str = "train/loss") -> list[float]:
+    (file,) = (run / "logs" / "csv").glob("*/metrics.csv")
+    with file.open() as lines:
+        return [float(row[name]) for row in csv.DictReader(lines) if row.get(name)]
+
+
+@pytest.mark.parametrize("chosen", combinations(), ids="-".join)
+def test_trains(chosen: tuple[str, ...], zoo: Zoo, tiny_arguments: Arguments) -> None:
+    objective, embedding, encoder, norm, head, schedule = chosen
+    options = ["--model.embedding", embedding, "--model.encoder", encoder, "--model.encoder.norm", norm]
+    options += ["--model.schedule", schedule, *(("--model.head", head) if head != "-" else ())]
+    steps = ("--trainer.max_steps", "3", "--trainer.log_every_n_steps", "1", "--trainer.logger.class_path", "CSVLogger")
+    steps += ("--trainer.logger.init_args.save_dir", "run/logs", "--trainer.logger.init_args.name", "csv")
+    status = zoo("fit", *tiny_arguments(objective), *options, *steps, "--run_dir", "run")
+    assert status == 0
+    found = losses(Path("run"))
+    assert len(found) == 3
+    assert all(map(math.isfinite, found))
+    assert json.loads(Path("run/provenance.json").read_text())["state"] == "finished"
+    assert Path("run/checkpoints/best.ckpt").is_file()
+    assert Path("run/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("objective", VARIANTS["objective"])
+def test_half_precision(objective: str, zoo: Zoo, tiny_arguments: Arguments) -> None:
+    options = ("--trainer.precision", "bf16-mixed", "--trainer.max_steps", "3", "--run_dir", "run")
+    assert zoo("fit", *tiny_arguments(objective), *options) == 0
+    state = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert {t.dtype for name, t in state.items() if name != "_tokens_seen"} == {torch.float32}
+    assert json.loads(Path("run/provenance.json").read_text())["precision"] == "bf16-mixed"
+
+
+@pytest.mark.parametrize("objective", VARIANTS["objective"])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
+    objective: str,
+    zoo: Zoo,
+    tiny_arguments: Arguments,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = [*tiny_arguments(objective), "--trainer.max_steps", "20", "--trainer.val_check_interval", "2"]
+    options += ["--trainer.check_val_every_n_epoch", "null"]
+    assert zoo("fit", *options, "--run_dir", "whole") == 0
+
+    from zoo.objectives.objective import Objective
+
+    encode = Objective.encode
+
+    def cut(self: Objective, *arguments: object, **named: object) -> object:
+        if self.training and self.trainer.global_step == 11:  # in the middle of the second epoch
+            raise KeyboardInterrupt
+        return encode(self, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Objective, "encode", cut)
+    monkeypatch.setattr("signal.signal", lambda *arguments: None)  # Lightning would ignore Ctrl-C from here on
+    assert zoo("fit", *options, "--run_dir", "cut") == 130
+    assert capsys.readouterr().err.splitlines()[-1].startswith("zoo: interrupted: what was finished is kept")
+    monkeypatch.setattr(Objective, "encode", encode)
+    assert json.loads(Path("cut/provenance.json").read_text())["state"] == "interrupted"
+    assert torch.load("cut/checkpoints/last.ckpt", weights_only=True)["global_step"] == 10
+    assert zoo("fit", *options, "--run_dir", "cut", "--ckpt_path", "last") == 0
+
+    whole, resumed = (torch.load(f"{run}/checkpoints/last.ckpt", weights_only=True) for run in ("whole", "cut"))
+    assert whole["global_step"] == resumed["global_step"] == 20
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(tensor, resumed["state_dict"][name]), name
+    best = [json.loads(Path(run, "provenance.json").read_text())["best_validation_loss"] for run in ("whole", "cut")]
+    assert best[0] == best[1]
+
+
+@pytest.mark.parametrize("objective", VARIANTS["objective"])
+def test_scores_a_trained_run(objective: str, zoo: Zoo, tiny_arguments: Arguments) -> None:
+    assert zoo("fit", *tiny_arguments(objective), "--trainer.max_steps", "3", "--run_dir", "run") == 0
+    for command in ("validate", "test", "predict"):
+        assert zoo(command, "--run_dir", "run") == 0
+    if objective == "MaskedLM":
+        assert zoo("test", "--ckpt_path", "run/checkpoints/last.ckpt") == 0
+    outputs = torch.load("run/predictions.pt", weights_only=False)
+    assert len(outputs) > 0
+
+
+def test_a_longer_run_goes_on_with_the_longer_schedule(zoo: Zoo, tiny_arguments: Arguments) -> None:
+    options = [*tiny_arguments("MaskedLM"), "--run_dir", "run", "--trainer.log_every_n_steps", "1"]
+    assert zoo("fit", *options, "--trainer.max_steps", "4") == 0
+    assert zoo("fit", *options, "--trainer.max_steps", "8", "--ckpt_path", "last") == 0
+    optimizer = torch.load("run/checkpoints/last.ckpt", weights_only=True)["optimizer_states"][0]
+    before_last = (1 + math.cos(math.pi * 7.0 / 8)) / 2
+    assert max(g["lr"] for g in optimizer["param_groups"]) < 1e-3 * before_last
+    state = torch.load("run/checkpoints/last.ckpt", weights_only=True)
+    assert state["lr_schedulers"][0]["last_epoch"] == 8
