@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import nn
@@ -41,6 +42,8 @@ def read(path: str | Path) -> JsonDict:
     """
     file = find(path)
     try:
+        if not is_zipfile(file):  # what torch does with other bytes is anyone's guess
+            raise pickle.UnpicklingError("no zip archive")
         content = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
         raise ValueError(

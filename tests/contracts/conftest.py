@@ -49,7 +49,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, variants(contract), ids=lambda c: c.__name__)
     if "variant_class" in metafunc.fixturenames:
-        everything = sorted({c for contract in CONTRACTS.values() for c in variants(contract)}, key=lambda c: c.__name__)
+        everything = sorted(
+            {c for contract in CONTRACTS.values() for c in variants(contract)}, key=lambda c: c.__name__
+        )
         metafunc.parametrize("variant_class", everything, ids=lambda c: c.__name__)
 
 

@@ -19,7 +19,9 @@ Make = Callable[..., PackedBatch]
 ENCODER = partial(DenseEncoder, num_layers=1, num_heads=2)
 
 
-def build(objective_class: Callable[..., Objective], tokenizer: Tokenizer, seed: int = 0, tied: bool = True) -> Objective:
+def build(
+    objective_class: Callable[..., Objective], tokenizer: Tokenizer, seed: int = 0, tied: bool = True
+) -> Objective:
     torch.manual_seed(seed)
     objective = objective_class(width=16, encoder=ENCODER, embedding=TiedEmbedding if tied else FullEmbedding)
     objective.build(tokenizer, 32)
@@ -52,6 +54,7 @@ def test_training_step_reaches_every_parameter(
     monkeypatch.setattr(objective, "count_tokens", lambda *batches: None)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         loss = objective.training_step(batch_for(objective, make_batch), 0)
+    assert isinstance(loss, Tensor)
     loss.backward()
     assert loss.shape == ()
     assert "loss" in reported

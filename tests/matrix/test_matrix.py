@@ -21,7 +21,7 @@ Arguments = Callable[[str], list[str]]
 
 def combinations() -> list[tuple[str, ...]]:
     """Objective, embedding, encoder, norm, head, schedule; an objective without a head has `-` there."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for objective in VARIANTS["objective"]:
         heads = ["-"] if objective == "Contrastive" else VARIANTS["head"]
         axes = (VARIANTS["embedding"], VARIANTS["encoder"], ("pre", "post"), heads, VARIANTS["schedule"])
@@ -40,8 +40,8 @@ def test_trains(chosen: tuple[str, ...], zoo: Zoo, tiny_arguments: Arguments) ->
     objective, embedding, encoder, norm, head, schedule = chosen
     options = ["--model.embedding", embedding, "--model.encoder", encoder, "--model.encoder.norm", norm]
     options += ["--model.schedule", schedule, *(("--model.head", head) if head != "-" else ())]
-    steps = ("--trainer.max_steps", "3", "--trainer.log_every_n_steps", "1", "--trainer.logger.class_path", "CSVLogger")
-    steps += ("--trainer.logger.init_args.save_dir", "run/logs", "--trainer.logger.init_args.name", "csv")
+    steps = ["--trainer.max_steps", "3", "--trainer.log_every_n_steps", "1", "--trainer.logger.class_path", "CSVLogger"]
+    steps += ["--trainer.logger.init_args.save_dir", "run/logs", "--trainer.logger.init_args.name", "csv"]
     status = zoo("fit", *tiny_arguments(objective), *options, *steps, "--run_dir", "run")
     assert status == 0
     found = losses(Path("run"))

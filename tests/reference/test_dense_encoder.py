@@ -83,8 +83,7 @@ def feed_forward(x: Tensor, weights: Weights, name: str, kind: str) -> Tensor:
 
 def encode(xs: list[Tensor], weights: Weights, norm: str, kind: str, causal: bool) -> list[Tensor]:
     """One sequence through all blocks."""
-    if norm == "post":
-        xs = [layer_norm(x, weights, "input_norm") for x in xs]
+    xs = [layer_norm(x, weights, "input_norm") for x in xs]
     for number in range(LAYERS):
         name = f"layers.{number}"
         first, second = f"{name}.attention_norm", f"{name}.feed_forward_norm"

@@ -19,7 +19,9 @@ def test_equals_the_definition() -> None:
     table, bias = head.table.weight().tolist(), head.bias.tolist()
     expected = []
     for h, target in zip(hidden.tolist(), targets, strict=True):
-        powers = [math.exp(sum(w * x for w, x in zip(row, h, strict=True)) + b) for row, b in zip(table, bias, strict=True)]
+        powers = [
+            math.exp(sum(w * x for w, x in zip(row, h, strict=True)) + b) for row, b in zip(table, bias, strict=True)
+        ]
         expected.append(math.log(powers[target] / sum(powers)))
     log_probs = head.log_probs(hidden, torch.tensor(targets)).tolist()
     assert max(abs(a - e) for a, e in zip(log_probs, expected, strict=True)) < 1e-10

@@ -27,7 +27,7 @@ class FiniteLoss(Callback):
         if not torch.isfinite(loss):
             rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
             raise ValueError(
-                f"the loss is {float(loss)} at step {trainer.global_step} (learning rate {max(rates):.2g}): "
+                f"the loss is {loss.item()} at step {trainer.global_step} (learning rate {max(rates):.2g}): "
                 "lower model.optimizer.lr, lengthen model.schedule.warmup or set trainer.gradient_clip_val, "
                 "and go on from the last checkpoint with --ckpt_path last"
             )

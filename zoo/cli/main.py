@@ -102,6 +102,8 @@ def training_command_first(argv: list[str]) -> list[str]:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, OSError | ValueError):
         return text
     return f"{type(error).__name__}: {text} (run again with --debug for the traceback)"

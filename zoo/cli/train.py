@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
@@ -22,6 +23,7 @@ from zoo.callbacks.run_record import RunRecord
 from zoo.callbacks.throughput import Throughput
 from zoo.cli.listing import resolve_config
 from zoo.cli.parser import ConfigError, ConfigParser
+from zoo.cli.replaced import given_keys, restore_defaults
 from zoo.objectives.objective import Objective
 from zoo.run_folder import CONFIG, RunFolder, experiment_hash
 from zoo.weights import read
@@ -53,6 +55,17 @@ class TrainingCLI(LightningCLI):
             default=None,
             help="Folder of the run; by default runs/OBJECTIVE-DATA-HASH of the resolved configuration.",
         )
+
+    def parse_arguments(self, parser: Any, args: Any) -> None:
+        """Parse, and take back what the parser left over from replaced defaults."""
+        super().parse_arguments(parser, args)
+        config = self.config[self.config.subcommand]
+        given = given_keys(args)
+        for key in ("model", "data"):
+            restore_defaults(config[key], key, given)
+
+    def _parse_ckpt_path(self) -> None:
+        """Take nothing out of a checkpoint: Lightning would read hyperparameters that ours do not have, and unguarded."""
 
     def before_instantiate_classes(self) -> None:
         """Settle how long to train, then where the run lives and what it starts from."""
@@ -115,7 +128,11 @@ class TrainingCLI(LightningCLI):
         if self.subcommand == "fit" and not chosen.fast_dev_run:
             given = chosen.callbacks or []
             given = given if isinstance(given, list) else [given]
-            kwargs["callbacks"] = [*given, *self._callbacks(chosen.enable_checkpointing is not False)]
+            ours = self._callbacks(chosen.enable_checkpointing is not False)
+            if chosen.enable_progress_bar is not False:
+                # one line in any terminal; Lightning's other bar takes a line a metric
+                ours.append(TQDMProgressBar())
+            kwargs["callbacks"] = [*given, *ours]
         return super().instantiate_trainer(**kwargs)
 
     def _callbacks(self, save: bool) -> list[Any]:
@@ -217,7 +234,7 @@ def with_run_config(arguments: Sequence[str]) -> list[str]:
     for option, value in enumerate(words[1:]):
         if words[option] in _CONFIG_OPTIONS:
             words[option + 1] = resolve_config(value)
-    if any(word in _CONFIG_OPTIONS for word in words):
+    if any(word in (*_CONFIG_OPTIONS, "--model") for word in words):
         return words
     values = dict(itertools.pairwise(words))
     resuming = words[0] != "fit" or "--ckpt_path" in values
@@ -226,7 +243,17 @@ def with_run_config(arguments: Sequence[str]) -> list[str]:
     for folder in folders:
         if resuming and (folder / CONFIG).is_file():
             return [words[0], "--config", str(folder / CONFIG), *words[1:]]
+    if words[0] != "fit" and not {"--model", "--help", "-h"} & set(words):
+        raise ConfigError(_no_run(words[0], values))
     return words
+
+
+def _no_run(command: str, values: dict[str, str]) -> str:
+    if folder := values.get("--run_dir"):
+        return f"{folder} holds no {CONFIG}: name the folder of a run with --run_dir"
+    if file := values.get("--ckpt_path"):
+        return f"{file} lies in no run folder: name its configuration too, with --config FILE"
+    return f"zoo {command} scores a trained model: give --run_dir RUN or --ckpt_path FILE"
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -276,4 +303,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     # scoring takes no part in what the callbacks of training keep
     warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
+    # advertisements for hosted services, which would be the first thing that a user reads
+    lightning_log = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    lightning_log.addFilter(lambda record: "Tip: " not in record.getMessage())
     torch.set_float32_matmul_precision("high")

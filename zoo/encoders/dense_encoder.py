@@ -19,8 +19,9 @@ from zoo.layers.rotary import Rotation, rotation
 class DenseEncoder(Encoder):
     """A transformer over packed sequences with rotary positions.
 
-    Pre-norm: `x += attention(norm(x)); x += feed_forward(norm(x))`, and one norm at the end.
-    Post-norm: `x = norm(x + attention(x)); x = norm(x + feed_forward(x))`, and one norm at the start.
+    Pre-norm: `x += attention(norm(x)); x += feed_forward(norm(x))`, and one more norm at the end.
+    Post-norm: `x = norm(x + attention(x)); x = norm(x + feed_forward(x))`.
+    Both put a norm on the embedded input.
 
     Args:
         width: D, a multiple of twice `num_heads`.
@@ -63,7 +64,8 @@ class DenseEncoder(Encoder):
             for _ in range(num_layers)
         )
         self.head_dim = width // num_heads
-        self.input_norm = nn.LayerNorm(width, bias=bias) if norm == "post" else nn.Identity()
+        # a table is initialised small, for tied scores; without this norm the blocks would drown it in a pre-norm model
+        self.input_norm = nn.LayerNorm(width, bias=bias)
         self.output_norm = nn.LayerNorm(width, bias=bias) if norm == "pre" else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self._initialise()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -107,6 +108,15 @@ class Objective(LightningModule, ABC):
             raise ValueError("the schedule needs an end: set trainer.max_steps or trainer.max_epochs")
         schedule = self._make_schedule(optimizer, int(total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Remember the seed of the run."""
+        self._seed = torch.initial_seed()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed each step by what came before it, so that a resumed run masks and drops as an uninterrupted one does."""
+        numbers = np.random.SeedSequence([self._seed, self.tokens_seen, self.global_rank])
+        torch.manual_seed(int(numbers.generate_state(1)[0]))
 
     def report(self, stage: str, values: Mapping[str, Tensor], *, batch_size: int) -> None:
         """Log `values` as `stage/name`; validation means are weighted by `batch_size` and taken over processes."""

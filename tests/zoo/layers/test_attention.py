@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -17,13 +18,14 @@ LENGTHS = [
     pytest.param([3, 3, 7, 3, 1, 1], id="runs-of-equal-length"),
 ]
 Make = Callable[..., PackedBatch]
+Triple = tuple[Tensor, Tensor, Tensor]
 
 
 def one_by_one(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
     """Softmax attention with a loop over sequences, heads and queries."""
     out = torch.zeros_like(query)
     offsets = layout.cu_seqlens.tolist()
-    for start, end in zip(offsets, offsets[1:], strict=False):
+    for start, end in pairwise(offsets):
         for head in range(query.shape[1]):
             for i in range(start, end):
                 seen = slice(start, i + 1 if layout.causal else end)
@@ -32,10 +34,17 @@ def one_by_one(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Ten
     return out
 
 
-def inputs(tokens: int, dtype: torch.dtype, grad: bool) -> list[Tensor]:
+def inputs(tokens: int, dtype: torch.dtype, grad: bool) -> Triple:
     generator = torch.Generator().manual_seed(0)
     shape = (tokens, HEADS, HEAD_DIM)
-    return [torch.randn(shape, generator=generator).to(dtype).requires_grad_(grad) for _ in range(3)]
+    q, k, v = (torch.randn(shape, generator=generator).to(dtype).requires_grad_(grad) for _ in range(3))
+    return q, k, v
+
+
+def doubled(given: Triple) -> Triple:
+    """The same numbers in float64 on the CPU."""
+    q, k, v = (t.detach().cpu().double().requires_grad_(t.requires_grad) for t in given)
+    return q, k, v
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
@@ -43,11 +52,16 @@ def inputs(tokens: int, dtype: torch.dtype, grad: bool) -> list[Tensor]:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("grad", [False, True])
 def test_equals_one_sequence_at_a_time(
-    lengths: list[int], causal: bool, dtype: torch.dtype, grad: bool, make_batch: Make, assert_close: Callable[..., None]
+    lengths: list[int],
+    causal: bool,
+    dtype: torch.dtype,
+    grad: bool,
+    make_batch: Make,
+    assert_close: Callable[..., None],
 ) -> None:
     layout = make_batch(lengths).layout(causal=causal)
     given = inputs(sum(lengths), dtype, grad)
-    exact = [t.detach().double().requires_grad_(grad) for t in given]
+    exact = doubled(given)
     actual, expected = packed_attention(*given, layout), one_by_one(*exact, layout)
     assert_close(actual, expected, dtype)
     if grad:
@@ -66,7 +80,7 @@ def test_long_sequences_in_half_precision_take_the_fused_kernel(
 ) -> None:
     layout = make_batch([513]).layout(causal=causal)
     given = inputs(513, torch.bfloat16, grad=True)
-    exact = [t.detach().double() for t in given]
+    exact = doubled(given)
     assert_close(packed_attention(*given, layout), packed_attention(*exact, layout), torch.bfloat16)
 
 
@@ -74,9 +88,9 @@ def test_long_sequences_in_half_precision_take_the_fused_kernel(
 @pytest.mark.parametrize("causal", [False, True])
 def test_gpu_equals_cpu(causal: bool, make_batch: Make, assert_close: Callable[..., None]) -> None:
     batch = make_batch([3, 70, 70, 129])
-    generator = torch.Generator().manual_seed(0)
-    given = [torch.randn(272, 4, 64, generator=generator).bfloat16().cuda().requires_grad_() for _ in range(3)]
-    exact = [t.detach().cpu().double().requires_grad_() for t in given]
+    q, k, v = torch.randn(3, 272, 4, 64, generator=torch.Generator().manual_seed(0)).bfloat16().cuda()
+    given = (q.requires_grad_(), k.requires_grad_(), v.requires_grad_())
+    exact = doubled(given)
     actual = packed_attention(*given, batch.to("cuda").layout(causal=causal))
     expected = packed_attention(*exact, batch.layout(causal=causal))
     assert_close(actual.cpu(), expected, torch.bfloat16)

@@ -59,5 +59,5 @@ def test_refuses_weights_that_do_not_fit(built: Build, tmp_path: Path, tokenizer
     parts = {"embedding": other.embedding, "encoder": other.encoder}
     with pytest.raises(ValueError, match=r"\[65, 16\] and this model \[65, 32\] at embedding.weight"):
         take_over(parts, tokenizer.to_str(), tmp_path / "a.ckpt")
-    with pytest.raises(ValueError, match="another tokenizer.*PretrainedTokenizer"):
+    with pytest.raises(ValueError, match=r"another tokenizer.*PretrainedTokenizer"):
         take_over(parts, "{}", tmp_path / "a.ckpt")

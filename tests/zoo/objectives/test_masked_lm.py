@@ -76,7 +76,9 @@ def test_nothing_to_hide(built: Build) -> None:
     assert len(objective.token_losses(batch, seed=0).nll) == 0
 
 
-def test_losses_are_those_of_the_hidden_tokens(built: Build, make_batch: Make, assert_close: Callable[..., None]) -> None:
+def test_losses_are_those_of_the_hidden_tokens(
+    built: Build, make_batch: Make, assert_close: Callable[..., None]
+) -> None:
     objective = built(MaskedLM).eval()
     batch = make_batch([20, 30])
     found = objective.token_losses(batch, seed=3)

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zoo.contracts import PackedBatch, PairBatch, Vocabulary
+
+
+def test_packs_sequences_end_to_end() -> None:
+    batch = PackedBatch.from_sequences([[1, 2, 3], [4], [5, 6]])
+    assert batch.tokens.tolist() == [1, 2, 3, 4, 5, 6]
+    assert batch.cu_seqlens.tolist() == [0, 3, 4, 6]
+    assert (batch.max_seqlen, batch.num_sequences) == (3, 3)
+    assert (batch.tokens.dtype, batch.cu_seqlens.dtype) == (torch.int64, torch.int32)
+    layout = batch.layout(causal=True)
+    assert layout.lengths.tolist() == [3, 1, 2]
+    assert layout.causal
+
+
+def test_empty_batches_and_sequences_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one sequence"):
+        PackedBatch.from_sequences([])
+    with pytest.raises(ValueError, match="sequence 1 of the batch is empty"):
+        PackedBatch.from_sequences([[1], [], [2]])
+
+
+def test_moves_as_a_whole() -> None:
+    batch = PackedBatch.from_sequences([[1, 2]])
+    moved = PairBatch(batch, batch).to("meta")
+    assert {t.device.type for b in (moved.queries, moved.documents) for t in (b.tokens, b.cu_seqlens)} == {"meta"}
+    assert moved.documents.max_seqlen == 2
+
+
+def test_special_ids() -> None:
+    assert Vocabulary(9, 0, 1, 2, 3, 4).special_ids == (0, 1, 2, 3, 4)

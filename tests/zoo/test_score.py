@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from zoo.contracts import PackedBatch
+from zoo.data.tokenizers import token_bytes
+from zoo.encoders import DenseEncoder
+from zoo.objectives import CausalLM, MaskedLM
+from zoo.objectives.language_model import LanguageModel as Objective
+from zoo.score import LanguageModel
+
+LENGTH = 8
+Texts = Callable[..., list[str]]
+
+
+def build(kind: type[Objective], tokenizer: Tokenizer) -> Objective:
+    torch.manual_seed(0)
+    objective = kind(width=16, encoder=partial(DenseEncoder, num_layers=1, num_heads=2))  # type: ignore[call-arg]
+    objective.build(tokenizer, LENGTH)
+    return objective.eval()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_causal_scores_every_token_but_the_first(stream: bool, tokenizer: Tokenizer, texts: Texts) -> None:
+    objective, given = build(CausalLM, tokenizer), texts(30)
+    score = LanguageModel(objective, "m", device="cpu", batch_tokens=30).score(given, stream=stream)
+    documents = [tokenizer.encode(text).ids for text in (["".join(given)] if stream else given)]
+    nats, tokens, size = 0.0, 0, 0
+    sizes = token_bytes(tokenizer)
+    for ids in documents:
+        start = 0
+        while start + 1 < len(ids):
+            window = ids[start : start + LENGTH]
+            losses = objective.token_losses(PackedBatch.from_sequences([window]), 0)
+            nats += float(losses.nll.double().sum())
+            start += LENGTH - 1
+        tokens += len(ids) - 1
+        size += sum(int(sizes[i]) for i in ids[1:])
+    assert score.kind == "causal"
+    assert (score.tokens, score.bytes) == (tokens, size)
+    assert score.nats == pytest.approx(nats, rel=1e-6)
+
+
+def test_batches_do_not_matter_to_a_causal_score(tokenizer: Tokenizer, texts: Texts) -> None:
+    objective, given = build(CausalLM, tokenizer), texts(30)
+    scores = [LanguageModel(objective, "m", "cpu", batch_tokens=n).score(given, stream=False) for n in (1, 50, 10**6)]
+    assert len({(s.tokens, s.bytes) for s in scores}) == 1
+    assert scores[0].nats == pytest.approx(scores[1].nats, rel=1e-6)
+    assert scores[0].nats == pytest.approx(scores[2].nats, rel=1e-6)
+
+
+def test_masked_scores_are_the_same_each_time(tokenizer: Tokenizer, texts: Texts) -> None:
+    model = LanguageModel(build(MaskedLM, tokenizer), "m", device="cpu")
+    score = model.score(texts(30), stream=False)
+    assert score == model.score(texts(30), stream=False)
+    assert score.kind == "masked"
+    assert 0 < score.tokens < sum(len(tokenizer.encode(text).ids) for text in texts(30))
+
+
+@pytest.mark.parametrize("kind", [CausalLM, MaskedLM])
+def test_nothing_to_score(kind: type[Objective], tokenizer: Tokenizer) -> None:
+    model = LanguageModel(build(kind, tokenizer), "m", device="cpu")
+    for given in ([], ["", ""]):
+        with pytest.raises(ValueError, match="no token that could be scored"):
+            model.score(given, stream=False)
+
+
+def test_fingerprint_sees_precision(tokenizer: Tokenizer) -> None:
+    objective = build(CausalLM, tokenizer)
+    assert (
+        LanguageModel(objective, "m", "cpu").fingerprint
+        != LanguageModel(objective, "m", "cpu", "bf16-mixed").fingerprint
+    )
