@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._created = False
 
     @classmethod
     def create(cls, config: dict[str, Any], chosen: str | None, root: str = "runs") -> RunFolder:
@@ -51,6 +55,7 @@ class RunFolder:
             return cls(os.environ.get(_RUN_DIR) or chosen or Path(root) / run_name(config))
         if chosen is not None:
             folder = cls(chosen)
+            folder._created = not folder.path.exists()
             if folder.exists:
                 raise ValueError(
                     f"run_dir {chosen} already holds a run: add --ckpt_path last to resume it, or choose another folder"
@@ -58,6 +63,7 @@ class RunFolder:
             folder.path.mkdir(parents=True, exist_ok=True)
         else:
             folder = cls(_first_free(Path(root) / run_name(config)))
+            folder._created = True
         os.environ[_RUN_DIR] = str(folder.path)
         return folder
 
@@ -86,6 +92,16 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether a run was started here."""
         return (self.path / CONFIG).is_file()
+
+    @contextmanager
+    def discarded_if_unused(self) -> Iterator[None]:
+        """Remove the folder again if this process made it and what happens inside fails before a run has started."""
+        try:
+            yield
+        except BaseException:
+            if self._created and not self.exists:
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     @property
     def checkpoints(self) -> Path:

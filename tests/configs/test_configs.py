@@ -22,7 +22,7 @@ BASES = {
     "base": ["recipes/masked_lm_small.yaml"],
     "quickstart/full.yaml": ["quickstart/pretrain.yaml"],
     "quickstart/tied.yaml": ["quickstart/pretrain.yaml"],
-    "quickstart/post-norm.yaml": ["quickstart/pretrain.yaml"],
+    "quickstart/gelu.yaml": ["quickstart/pretrain.yaml"],
 }
 
 
@@ -71,7 +71,7 @@ def test_a_recipe_fixes_seed_and_length(path: Path) -> None:
         *(pytest.param(layers(name_of(f)), id=name_of(f)) for f in FILES if name_of(f).partition("/")[0] != "bench"),
         *(
             pytest.param([ROOT / "quickstart/finetune.yaml", ROOT / f"quickstart/{v}.yaml"], id=f"finetune-{v}")
-            for v in ("full", "tied", "post-norm")
+            for v in ("full", "tied", "gelu")
         ),
     ],
 )

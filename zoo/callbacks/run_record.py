@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -13,15 +14,16 @@ from zoo.run_folder import TOKENIZER, RunFolder, now
 
 
 class RunRecord(Callback):
-    """Writes `provenance.json` at the start and at the end, and `tokenizer.json`.
+    """Writes `config.yaml`, `tokenizer.json` and `provenance.json` at the start, and the latter again at the end.
 
     Args:
         folder: of the run.
+        config: the resolved configuration.
         facts: what is known before training: seed, configuration hash, command line.
     """
 
-    def __init__(self, folder: RunFolder, facts: dict[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, folder: RunFolder, config: dict[str, Any], facts: dict[str, Any]) -> None:
+        self.folder, self.config = folder, config
         self.facts = facts | {"started": now()}
         self._start = time.perf_counter()
         self._seconds_before = 0.0
@@ -40,7 +42,9 @@ class RunRecord(Callback):
         self.facts["data_description"] = data.description
         pl_module.run_facts = self._current(trainer, pl_module, "running")
         if trainer.is_global_zero:
+            sys.stderr.write(f"zoo: run folder {self.folder.path}\n")
             pl_module.tokenizer.save(str(self.folder.path / TOKENIZER))
+            self.folder.write_config(self.config)
             self.folder.write_provenance(pl_module.run_facts)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

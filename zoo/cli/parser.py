@@ -175,7 +175,7 @@ def _is_default(value: Any, default: Any) -> bool:
 class _NamespaceAsDict(ast.NodeTransformer):
     """`Namespace(a=1)`, as jsonargparse prints nested arguments, to `{'a': 1}`."""
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802  (the name that ast looks for)
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         """Replace one call."""
         self.generic_visit(node)
         if not isinstance(node.func, ast.Name) or node.func.id != "Namespace":

@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-VARIANTS = ("full", "tied", "post-norm")
+VARIANTS = ("full", "tied", "gelu")
 _STAMP = "quickstart.json"
 
 

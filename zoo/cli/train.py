@@ -65,7 +65,7 @@ class TrainingCLI(LightningCLI):
             restore_defaults(config[key], key, given)
 
     def _parse_ckpt_path(self) -> None:
-        """Take nothing out of a checkpoint: Lightning would read hyperparameters that ours do not have, and unguarded."""
+        """Take nothing out of a checkpoint: Lightning looks for hyperparameters, which ours do not have, unguarded."""
 
     def before_instantiate_classes(self) -> None:
         """Settle how long to train, then where the run lives and what it starts from."""
@@ -92,7 +92,7 @@ class TrainingCLI(LightningCLI):
         self.run = (
             RunFolder.find(self.resolved, config.run_dir)
             if config.ckpt_path in ("last", "best")
-            else (RunFolder.create(self.resolved, config.run_dir))
+            else RunFolder.create(self.resolved, config.run_dir)
         )
         if config.ckpt_path in ("last", "best"):
             config.ckpt_path = str(self.run.checkpoint(config.ckpt_path))
@@ -112,7 +112,8 @@ class TrainingCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build model, data and trainer, and hand the model the configuration it can be loaded from."""
-        super().instantiate_classes()
+        with self.run.discarded_if_unused():
+            super().instantiate_classes()
         assert isinstance(self.model, Objective)
         self.model.resolved_config = self.resolved["model"]
 
@@ -142,7 +143,7 @@ class TrainingCLI(LightningCLI):
             "config_hash": experiment_hash(self.resolved),
             "name": self.run.path.name,
         }
-        callbacks: list[Any] = [FiniteLoss(), Throughput(), RunRecord(self.run, facts)]
+        callbacks: list[Any] = [FiniteLoss(), Throughput(), RunRecord(self.run, self.resolved, facts)]
         if save:
             # absolute: a resumed run forgets its best score where the path was written another way before
             folder = self.run.checkpoints.resolve()
@@ -157,11 +158,10 @@ class TrainingCLI(LightningCLI):
             )
         return callbacks
 
-    def before_fit(self) -> None:
-        """Keep the resolved configuration before the first step."""
-        if self.trainer.is_global_zero and not self._get(self.config, "trainer").fast_dev_run:
-            self.run.write_config(self.resolved)
-            sys.stderr.write(f"zoo: run folder {self.run.path}\n")
+    def fit(self, **arguments: Any) -> None:
+        """Train; a run that fails before its first step leaves no folder behind."""
+        with self.run.discarded_if_unused():
+            self.trainer.fit(**arguments)
 
     def after_fit(self) -> None:
         """Say where the result is."""
@@ -181,7 +181,7 @@ class TrainingCLI(LightningCLI):
 def _settle_length(trainer: Any) -> None:
     """Bound a run that has no bound, and validate about ten times in it, the last time at its end.
 
-    Validation during training takes the first `VALIDATION_BATCHES` batches, the same each time; `zoo validate` takes all.
+    Validation during training takes the first `VALIDATION_BATCHES` batches, always the same; `zoo validate` takes all.
     """
     if trainer.limit_val_batches is None:
         trainer.limit_val_batches = VALIDATION_BATCHES
