@@ -56,7 +56,7 @@ def _ours(lines: list[str], tokenizer: Any, precision: str, batch_size: int, sha
 def _peer(lines: list[str], tokenizer: Any, precision: str, batch_size: int, shape: Shape) -> Callable[[], None]:
     import torch
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers import ModernBertModel
 
     with tempfile.TemporaryDirectory() as folder:

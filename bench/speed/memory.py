@@ -6,8 +6,11 @@ import json
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from torch.nn import functional as F
 from torch.optim import AdamW
 
@@ -54,14 +57,15 @@ def _added_peak(head: str, vocabulary: int, tokens: int, width: int) -> int:
 
 
 def _peak() -> int:
-    """Highest resident set of this process so far, in bytes (Linux counts kibibytes, macOS bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Highest resident set of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux, whose getrusage carries over the peak of the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _words(vocabulary: int):  # type: ignore[no-untyped-def]
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
+def _words(vocabulary: int) -> Tokenizer:
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = special + [f"w{i}" for i in range(vocabulary - len(special))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import sys
 import warnings
@@ -21,17 +20,16 @@ import zoo.variants  # noqa: F401  (short class names)
 from zoo.callbacks.finite_loss import FiniteLoss
 from zoo.callbacks.run_record import RunRecord
 from zoo.callbacks.throughput import Throughput
-from zoo.cli.listing import resolve_config
+from zoo.cli.arguments import with_run_config
 from zoo.cli.parser import ConfigError, ConfigParser
 from zoo.cli.replaced import given_keys, restore_defaults
 from zoo.objectives.objective import Objective
-from zoo.run_folder import CONFIG, RunFolder, experiment_hash
+from zoo.run_folder import RunFolder, experiment_hash
 from zoo.weights import read
 
 # A run without any bound on its length gets this many steps.
 DEFAULT_STEPS = 2000
 VALIDATION_BATCHES = 50
-_CONFIG_OPTIONS = ("-c", "--config")
 
 
 class TrainingCLI(LightningCLI):
@@ -219,41 +217,6 @@ def _differences(before: Any, after: Any, key: str = "") -> dict[str, tuple[Any,
             found |= _differences(before[name], after[name], f"{key}.{name}" if key else name)
         return found
     return {} if before == after else {key: (before, after)}
-
-
-def with_run_config(arguments: Sequence[str]) -> list[str]:
-    """Put the run's own configuration in front where a command names a run and no configuration; find shipped ones.
-
-    `zoo test --run_dir RUN` means `zoo test --config RUN/config.yaml --run_dir RUN`, and so does a checkpoint in it.
-    """
-    words = [
-        w
-        for a in arguments
-        for w in (a.split("=", 1) if a.startswith(("--config=", "--run_dir=", "--ckpt_path=")) else [a])
-    ]
-    for option, value in enumerate(words[1:]):
-        if words[option] in _CONFIG_OPTIONS:
-            words[option + 1] = resolve_config(value)
-    if any(word in (*_CONFIG_OPTIONS, "--model") for word in words):
-        return words
-    values = dict(itertools.pairwise(words))
-    resuming = words[0] != "fit" or "--ckpt_path" in values
-    checkpoint_file = Path(values.get("--ckpt_path", ""))
-    folders = [Path(values["--run_dir"])] if "--run_dir" in values else [checkpoint_file.parent.parent]
-    for folder in folders:
-        if resuming and (folder / CONFIG).is_file():
-            return [words[0], "--config", str(folder / CONFIG), *words[1:]]
-    if words[0] != "fit" and not {"--model", "--help", "-h"} & set(words):
-        raise ConfigError(_no_run(words[0], values))
-    return words
-
-
-def _no_run(command: str, values: dict[str, str]) -> str:
-    if folder := values.get("--run_dir"):
-        return f"{folder} holds no {CONFIG}: name the folder of a run with --run_dir"
-    if file := values.get("--ckpt_path"):
-        return f"{file} lies in no run folder: name its configuration too, with --config FILE"
-    return f"zoo {command} scores a trained model: give --run_dir RUN or --ckpt_path FILE"
 
 
 def train(arguments: Sequence[str]) -> int:
