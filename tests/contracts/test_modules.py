@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.contracts import Encoder, EncoderOutput, OutputHead, OutputTable, PackedBatch, TokenEmbedding
-from zoo.heads.output_matrix import OutputMatrix
 from zoo.layers.feed_forward import FeedForward
+from zoo.layers.output_matrix import OutputMatrix
 
 VOCAB, WIDTH = 30, 16
 LENGTHS = [4, 4, 1, 7]

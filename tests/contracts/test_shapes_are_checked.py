@@ -11,7 +11,7 @@ from jaxtyping import TypeCheckError
 from zoo.contracts import Layout, PackedBatch
 from zoo.embeddings import FullEmbedding
 from zoo.heads import SoftmaxHead
-from zoo.heads.output_matrix import OutputMatrix
+from zoo.layers.output_matrix import OutputMatrix
 
 
 def test_wrong_number_of_dimensions() -> None:

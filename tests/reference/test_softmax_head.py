@@ -7,7 +7,7 @@ import math
 import torch
 
 from zoo.heads import SoftmaxHead
-from zoo.heads.output_matrix import OutputMatrix
+from zoo.layers.output_matrix import OutputMatrix
 
 
 def test_equals_the_definition() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from zoo.contracts import OutputTable, TokenEmbedding
+from zoo.layers.output_matrix import OutputMatrix
 
 
 class TiedEmbedding(TokenEmbedding):
@@ -26,7 +25,7 @@ class TiedEmbedding(TokenEmbedding):
     def __init__(self, num_rows: int, width: int, init_std: float = 0.02) -> None:
         super().__init__()
         self.num_rows, self.width = num_rows, width
-        self.table = SharedTable(num_rows, width, init_std)
+        self.table = OutputMatrix(num_rows, width, init_std)
 
     def forward(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens dim"]:
         """The rows of `tokens`."""
@@ -35,27 +34,3 @@ class TiedEmbedding(TokenEmbedding):
     def output_table(self) -> OutputTable:
         """The one table, which the head multiplies with."""
         return self.table
-
-
-class SharedTable(OutputTable):
-    """The V x D parameter that both sides of a tied vocabulary use.
-
-    Args:
-        num_rows: V, size of the vocabulary.
-        width: D.
-        init_std: standard deviation of the normal initialisation.
-    """
-
-    def __init__(self, num_rows: int, width: int, init_std: float) -> None:
-        super().__init__()
-        self.num_rows, self.width = num_rows, width
-        self.matrix = nn.Parameter(torch.empty(num_rows, width))
-        nn.init.normal_(self.matrix, std=init_std)
-
-    def weight(self) -> Float[Tensor, "vocab dim"]:
-        """The table itself."""
-        return self.matrix
-
-    def rows(self, ids: Int[Tensor, " rows"]) -> Float[Tensor, "rows dim"]:
-        """The rows of `ids`."""
-        return F.embedding(ids, self.matrix)

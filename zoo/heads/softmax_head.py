@@ -19,7 +19,7 @@ class SoftmaxHead(OutputHead):
 
     Example:
         >>> import torch
-        >>> from zoo.heads.output_matrix import OutputMatrix
+        >>> from zoo.layers.output_matrix import OutputMatrix
         >>> head = SoftmaxHead(OutputMatrix(100, 8, init_std=0.0))
         >>> round(float(head.loss(torch.ones(3, 8), torch.tensor([1, 2, 3])).nll), 4)  # log 100
         4.6052

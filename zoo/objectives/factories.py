@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler
 from zoo.contracts import Encoder, OutputHead, OutputTable, TokenEmbedding
 from zoo.embeddings.full_embedding import FullEmbedding
 from zoo.encoders.dense_encoder import DenseEncoder
-from zoo.heads.output_matrix import OutputMatrix
 from zoo.heads.softmax_head import SoftmaxHead
+from zoo.layers.output_matrix import OutputMatrix
 from zoo.optim.warmup_cosine import WarmupCosine
 
 EmbeddingFactory = Callable[[int, int], TokenEmbedding]

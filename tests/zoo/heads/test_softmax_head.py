@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional as F
 
 from zoo.heads import SoftmaxHead
-from zoo.heads.output_matrix import OutputMatrix
 from zoo.layers import linear_cross_entropy
+from zoo.layers.output_matrix import OutputMatrix
 
 ROWS, CLASSES, DIM = 300, 20, 6
 Close = Callable[..., None]

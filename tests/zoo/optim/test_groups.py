@@ -7,7 +7,7 @@ from torch import nn
 from zoo.embeddings import FullEmbedding, TiedEmbedding
 from zoo.encoders import DenseEncoder
 from zoo.heads import SoftmaxHead
-from zoo.heads.output_matrix import OutputMatrix
+from zoo.layers.output_matrix import OutputMatrix
 from zoo.optim.groups import by_role
 
 

@@ -1,4 +1,4 @@
-"""The output table of a vocabulary that is not tied."""
+"""A table of one row a token, for a head of its own or for both sides of a tied vocabulary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.contracts import OutputTable
 
 
 class OutputMatrix(OutputTable):
-    """A V x D parameter of its own.
+    """A V x D parameter.
 
     Args:
         num_rows: V, size of the vocabulary.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from zoo.heads.output_matrix import OutputMatrix
+from zoo.layers.output_matrix import OutputMatrix
 
 
 def test_rows_are_those_of_the_table() -> None:
