@@ -29,6 +29,7 @@ from zoo.weights import read
 
 # A run without any bound on its length gets this many steps.
 DEFAULT_STEPS = 2000
+# Validation during training takes the first batches of the split, always the same ones.
 VALIDATION_BATCHES = 50
 
 
@@ -119,6 +120,9 @@ class TrainingCLI(LightningCLI):
         """The trainer with the run's loggers, checkpoints and record."""
         chosen = self._get(self.config_init, "trainer")
         kwargs["default_root_dir"] = str(self.run.path.resolve())
+        if self.subcommand == "fit" and chosen.limit_val_batches is None:
+            # not in the configuration that is kept: `zoo validate` reads that one and takes the whole split
+            kwargs["limit_val_batches"] = VALIDATION_BATCHES
         if self.subcommand != "fit":
             kwargs["logger"] = False
         elif chosen.logger in (None, True):
@@ -177,12 +181,7 @@ class TrainingCLI(LightningCLI):
 
 
 def _settle_length(trainer: Any) -> None:
-    """Bound a run that has no bound, and validate about ten times in it, the last time at its end.
-
-    Validation during training takes the first `VALIDATION_BATCHES` batches, always the same; `zoo validate` takes all.
-    """
-    if trainer.limit_val_batches is None:
-        trainer.limit_val_batches = VALIDATION_BATCHES
+    """Bound a run that has no bound, and validate about ten times in it, the last time at its end."""
     if trainer.max_steps == -1 and trainer.max_epochs is None and trainer.max_time is None:
         trainer.max_steps = DEFAULT_STEPS
     if trainer.max_steps > 0 and trainer.max_epochs is None:
