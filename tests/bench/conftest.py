@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.protocols import LanguageModel
-from bench.records import Axes, Evaluation, ModelInfo, Parameters, Record, Scores, TaskInfo
+from bench.records import Axes, DataCheck, Evaluation, ModelInfo, Parameters, Record, Scores, TaskInfo
 
 
 def sha(text: str) -> str:
@@ -22,7 +22,7 @@ def make_record(model: str = "full", task: str = "PydocRetrieval", seed: int = 0
     return Record(
         ModelInfo(
             name=model,
-            revision=sha(f"{model} {seed}"),
+            parts={"weights": sha(f"{model} {seed}"), "dtype": "float32"},
             kind="zoo",
             dtype="float32",
             parameters=Parameters(3, 1, 1, 1),
@@ -30,7 +30,7 @@ def make_record(model: str = "full", task: str = "PydocRetrieval", seed: int = 0
             dim=4,
             max_length=32,
             prompts={"query": "q: "},
-            axes=Axes("MaskedLM", "FullEmbedding", "DenseEncoder", None, "AdamW", "PydocCorpus"),
+            axes=Axes("MaskedLM", "FullEmbedding", "DenseEncoder", None, "AdamW", None, "PydocCorpus"),
             config={"model": {"init_args": {"lr": 1e-3, "betas": [0.9, 0.95]}}},
             training={"seconds": 1.5, "tokens_seen": 10},
         ),
@@ -45,13 +45,18 @@ def make_record(model: str = "full", task: str = "PydocRetrieval", seed: int = 0
             metric="ndcg_at_10",
             higher_is_better=True,
             languages=("eng-Latn",),
+            scoring="mteb 2.26.24",
+            rows="0" * 32,
+            check=DataCheck("unchecked", "ours"),
         ),
         Scores(main, {"ndcg_at_10": main, "tokens": 3}),
         Evaluation(
             started="2026-01-02T03:04:05+00:00",
             seconds=1.0,
             encode_seconds=0.5,
+            texts=9,
             texts_encoded=7,
+            devices=1,
             hardware={"cpu": "x"},
             versions={"torch": "2.13"},
             commit=None,
@@ -75,10 +80,8 @@ class FakeEncoder:
     dim: int = 64
 
     def describe(self) -> ModelInfo:
-        revision = sha(f"{self.name} {self.seed}")
-        return ModelInfo(
-            name=self.name, revision=revision, kind="zoo", dtype="float32", dim=self.dim, prompts=self.prompts
-        )
+        parts = {"weights": sha(f"{self.name} {self.seed}"), "prompts": str(self.prompts)}
+        return ModelInfo(name=self.name, parts=parts, kind="zoo", dtype="float32", dim=self.dim, prompts=self.prompts)
 
     def encode(
         self, texts: Sequence[str], *, prompt: str | None = None, role: str | None = None, progress: bool = False

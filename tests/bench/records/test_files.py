@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench import records
-from bench.records import Record, Scores, load_all, path_of, read, write
+from bench.records import DataCheck, Interval, Record, Scores, load_all, path_of, read, write
+from bench.records.files import _checksum
 
 MakeRecord = Callable[..., Record]
 
@@ -21,15 +21,15 @@ def edit(path: Path, change: Callable[[dict[str, Any]], None], *, resign: bool =
     change(body)
     if resign:
         body.pop("checksum")
-        body["checksum"] = records._checksum(body)
+        body["checksum"] = _checksum(body)
     path.write_text(json.dumps(body))
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path: Path, record: Record) -> None:
     path = write(record, tmp_path)
-    assert path == path_of(tmp_path, "full", record.model.revision, "PydocRetrieval")
+    assert path == path_of(tmp_path, record.model, record.task)
     assert read(path) == record
-    assert [p.name for p in path.parent.iterdir()] == ["PydocRetrieval.json"]
+    assert [p.name for p in path.parent.iterdir()] == [f"PydocRetrieval.{record.task.key}.json"]
 
 
 def test_the_same_record_gives_the_same_bytes(tmp_path: Path, record: Record) -> None:
@@ -46,7 +46,7 @@ def test_scores_that_are_no_numbers_are_refused(value: float) -> None:
 
 def test_what_is_no_json_is_refused_by_name(tmp_path: Path, record: Record) -> None:
     broken = replace(record, model=replace(record.model, config={"lr": float("inf")}))
-    with pytest.raises(ValueError, match=r"PydocRetrieval\.json: cannot be recorded"):
+    with pytest.raises(ValueError, match=r"PydocRetrieval\.\w{8}\.json: cannot be recorded"):
         write(broken, tmp_path)
     assert not list(tmp_path.rglob("*.json"))
 
@@ -56,9 +56,33 @@ def test_a_record_of_the_wrong_type_is_not_written(tmp_path: Path, record: Recor
         write(replace(record, evaluation=replace(record.evaluation, texts_encoded=1.5)), tmp_path)  # type: ignore[arg-type]
 
 
-def test_the_revision_must_be_a_sha256(record: Record) -> None:
-    with pytest.raises(ValueError, match="64 hex digits"):
-        replace(record.model, revision="main")
+def test_a_model_without_parts_is_refused(record: Record) -> None:
+    with pytest.raises(ValueError, match=r"parts is empty"):
+        replace(record.model, parts={})
+
+
+def test_a_revision_that_is_not_the_hash_of_the_parts_is_refused(tmp_path: Path, record: Record) -> None:
+    path = write(record, tmp_path)
+    edit(path, lambda body: body["model"]["parts"].update(weights="0"), resign=True)
+    with pytest.raises(ValueError, match="not the hash"):
+        read(path)
+
+
+@pytest.mark.parametrize("part", ["revision", "rows", "split", "subset", "metric", "scoring"])
+def test_other_data_or_other_scoring_has_a_place_of_its_own(tmp_path: Path, record: Record, part: str) -> None:
+    other = replace(record, task=replace(record.task, **{part: "other"}))
+    assert write(record, tmp_path) != write(other, tmp_path)
+    assert len(load_all(tmp_path)[0]) == 2
+
+
+def test_a_check_of_the_data_does_not_decide_the_place(record: Record) -> None:
+    assert replace(record.task, check=DataCheck("deviates", "2 rows less")).key == record.task.key
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.6, 0.5), (float("nan"), 1.0), (0.0, float("inf"))])
+def test_an_interval_has_two_ends_in_order(low: float, high: float) -> None:
+    with pytest.raises(ValueError, match="finite and in order"):
+        Interval(low=low, high=high, level=0.95, method="bootstrap", unit="query", count=3)
 
 
 def test_the_start_must_carry_its_offset(record: Record) -> None:
@@ -69,7 +93,7 @@ def test_the_start_must_carry_its_offset(record: Record) -> None:
 def test_an_edited_score_is_refused(tmp_path: Path, record: Record) -> None:
     path = write(record, tmp_path)
     edit(path, lambda body: body["scores"].update(main=0.99))
-    with pytest.raises(ValueError, match=r"PydocRetrieval\.json.*edited or cut off.*zoo bench run"):
+    with pytest.raises(ValueError, match=r"PydocRetrieval\.\w{8}\.json.*edited or cut off.*zoo bench run"):
         read(path)
 
 
@@ -90,8 +114,8 @@ def test_invalid_utf8_is_refused(tmp_path: Path, record: Record) -> None:
 
 def test_another_schema_is_refused(tmp_path: Path, record: Record) -> None:
     path = write(record, tmp_path)
-    edit(path, lambda body: body.update(schema=2), resign=True)
-    with pytest.raises(ValueError, match="schema is 2, this version reads 1"):
+    edit(path, lambda body: body.update(schema=1), resign=True)
+    with pytest.raises(ValueError, match="schema is 1, this version reads 2"):
         read(path)
 
 

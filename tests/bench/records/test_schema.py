@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from bench.schema import parse
+from bench.records.schema import parse
 
 
 @dataclass(frozen=True)
