@@ -3,71 +3,85 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mteb.models import ModelMeta
 from mteb.models.abs_encoder import AbsEncoder, get_prompt_name
+from mteb.types import PromptType
 from numpy.typing import NDArray
 
-from bench.protocols import Encoder, Role, Searcher
+from bench.embedding import Embedder, Meter
+from bench.protocols import NotApplicableError, Role, Searcher
 from bench.records import ModelInfo
+from bench.search.dense_search import DenseSearch
 
 if TYPE_CHECKING:
     from mteb.abstasks.task_metadata import TaskMetadata
 
 
-class Meter:
-    """Seconds spent in a model and texts given to it."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.texts = 0
-        self._started = 0.0
-
-    def __enter__(self) -> Meter:
-        self._started = time.perf_counter()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds += time.perf_counter() - self._started
-
-
 class MtebEncoder(AbsEncoder):  # type: ignore[misc]
-    """An encoder behind mteb's `EncoderProtocol`."""
+    """A model behind mteb's `EncoderProtocol` and `SearchProtocol`.
 
-    def __init__(self, encoder: Encoder, meter: Meter) -> None:
-        self._encoder = encoder
-        self._meter = meter
-        self.info = encoder.describe()
+    mteb remembers vectors by task and text, so that one model is served those of another; here they are the embedder's,
+    which knows them by the content of the model.
+
+    Args:
+        embedder: of the model.
+        faiss: whether faiss searches; the vectors of a corpus must fit into the memory then.
+    """
+
+    def __init__(self, embedder: Embedder, *, faiss: bool = False) -> None:
+        self._embedder = embedder
+        self._search = DenseSearch(embedder, faiss)
+        self._corpus: Any = None
+        self.info = embedder.info
         self.mteb_model_meta = model_meta(self.info)
 
     def encode(
         self, inputs: Any, *, task_metadata: TaskMetadata, prompt_type: Any = None, **kwargs: Any
     ) -> NDArray[np.float32]:
         """Vectors of the texts of a data loader, with the prompt that the model has for this task and side."""
-        texts = [text for batch in inputs for text in batch["text"]]
-        prompts = dict(self.info.prompts)
-        name = get_prompt_name(prompts, task_metadata, prompt_type)
+        texts = [text for batch in inputs for text in _texts(batch)]
         role: Role | None = None if prompt_type is None else prompt_type.value
-        self._meter.texts += len(texts)
-        with self._meter:
-            vectors = self._encoder.encode(
-                texts, prompt=prompts.get(name), role=role, progress=kwargs.get("show_progress_bar", False)
-            )
-        if vectors.shape[0] != len(texts) or not np.isfinite(vectors).all():
-            raise ValueError(f"the model gave vectors of shape {vectors.shape} or not finite for {len(texts)} texts")
-        return vectors
+        prompt = self._prompt(task_metadata, prompt_type)
+        return self._embedder.encode(texts, prompt=prompt, role=role, progress=_wants_progress(kwargs))
+
+    def index(self, corpus: Any, **_: Any) -> None:
+        """Remember a corpus with the columns `id`, `text` and perhaps `title`; it is encoded while it is searched."""
+        self._corpus = corpus
+
+    def search(
+        self,
+        queries: Any,
+        *,
+        task_metadata: TaskMetadata,
+        top_k: int,
+        encode_kwargs: Any = None,
+        top_ranked: Mapping[str, Sequence[str]] | None = None,
+        **_: Any,
+    ) -> dict[str, dict[str, float]]:
+        """Best `top_k` documents by query id, among the candidates of each query where there are any."""
+        assert self._corpus is not None, "index() comes first"
+        prompts = {side.value: self._prompt(task_metadata, side) for side in PromptType}
+        progress = _wants_progress(encode_kwargs or {})
+        corpus, self._corpus = self._corpus, None
+        if top_ranked is None:
+            return self._search.full(corpus, queries, top_k, prompts, progress)
+        return self._search.rerank(corpus, queries, top_k, top_ranked, prompts, progress)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """The model's own similarity of each row with each row."""
-        return self._encoder.similarity(embeddings1, embeddings2)
+        return self._embedder.similarity(embeddings1, embeddings2)
 
     def similarity_pairwise(self, embeddings1: Any, embeddings2: Any) -> Any:
         """The model's own similarity of row i with row i."""
-        return self._encoder.similarity_pairwise(embeddings1, embeddings2)
+        return self._embedder.similarity_pairwise(embeddings1, embeddings2)
+
+    def _prompt(self, task: TaskMetadata, side: PromptType | None) -> str | None:
+        prompts = dict(self.info.prompts)
+        return prompts.get(get_prompt_name(prompts, task, side))
 
 
 class MtebSearcher:
@@ -85,6 +99,7 @@ class MtebSearcher:
         self._ids = list(corpus["id"])
         documents = [f"{row.get('title') or ''} {row['text']}".strip() for row in corpus]
         self._meter.texts += len(documents)
+        self._meter.texts_encoded += len(documents)
         with self._meter:
             self._searcher.index(documents)
 
@@ -97,6 +112,7 @@ class MtebSearcher:
         for row in queries:
             text = f"{row['text']} {row.get('instruction') or ''}".strip()
             self._meter.texts += 1
+            self._meter.texts_encoded += 1
             with self._meter:
                 scores = self._searcher.search(text)
             candidates = np.arange(len(self._ids))
@@ -122,3 +138,14 @@ def model_meta(info: ModelInfo) -> ModelMeta:
             "n_parameters": info.parameters.total if info.parameters else None,
         }
     )
+
+
+def _texts(batch: Mapping[str, Any]) -> list[str]:
+    if "text" not in batch:
+        raise NotApplicableError(f"the task gives {', '.join(batch)} and no text")
+    texts: list[str] = batch["text"]
+    return texts
+
+
+def _wants_progress(options: Mapping[str, Any]) -> bool:
+    return bool(options.get("show_progress_bar", False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -51,20 +52,24 @@ def instantiate(config: JsonDict) -> Objective:
     return objective
 
 
-def fingerprint(objective: Objective, *facts: str) -> str:
-    """SHA-256 over the weights, the tokenizer and `facts`, hexadecimal: the revision of a model.
-
-    Two models share it exactly if they give the same outputs for the same texts on the same machine.
-    """
+def parts(objective: Objective) -> dict[str, str]:
+    """SHA-256 of the weights and of the tokenizer, hexadecimal, wherever the objective lies."""
     digest = hashlib.sha256()
     for name, tensor in sorted(objective.state_dict().items()):
         if name == "_tokens_seen":
             continue
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    for fact in (objective.tokenizer.to_str(), *facts):
-        digest.update(f"{len(fact)}\n{fact}".encode())
-    return digest.hexdigest()
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    tokenizer = hashlib.sha256(objective.tokenizer.to_str().encode())
+    return {"weights": digest.hexdigest(), "tokenizer": tokenizer.hexdigest()}
+
+
+def fingerprint(objective: Objective, *facts: str) -> str:
+    """SHA-256 over the weights, the tokenizer and `facts`, hexadecimal.
+
+    Two models share it exactly if they give the same outputs for the same texts on the same machine.
+    """
+    return hashlib.sha256(json.dumps([parts(objective), *facts], sort_keys=True).encode()).hexdigest()
 
 
 def describe(objective: Objective) -> JsonDict:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from zoo import checkpoint
 from zoo.contracts import JsonDict, PackedBatch, PairView
 from zoo.layers.pooling import mean_pool
 from zoo.objectives.objective import Objective
-
-Batch = tuple[list[int], PackedBatch]
 
 
 class TextEncoder:
@@ -72,15 +70,37 @@ class TextEncoder:
         return "bfloat16" if self.precision == "bf16-mixed" else "float32"
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 of all that decides an embedding: weights, tokenizer, pooling, prompts, dtype, length limit."""
-        facts = [f"{key}={value}" for key, value in sorted(self.prompts.items())]
-        return checkpoint.fingerprint(self.objective.cpu(), "mean", *facts, self.dtype, str(self.max_length))
+    def parts(self) -> Mapping[str, str]:
+        """All that decides an embedding, by part: a sha256 or a short value each."""
+        return {
+            **checkpoint.parts(self.objective),
+            "pooling": "mean",
+            "prompts": json.dumps(dict(self.prompts), sort_keys=True),
+            "max_length": str(self.max_length),
+            "dtype": self.dtype,
+        }
 
     @property
     def description(self) -> JsonDict:
         """Sizes, axes, configuration and training facts for a result record."""
         return checkpoint.describe(self.objective) | {"dtype": self.dtype}
+
+    def tokenize(self, texts: Sequence[str], prompt: str = "") -> list[list[int]]:
+        """Token ids of each text with `prompt` before it, cut to `max_length` with the closing token kept."""
+        return tokenize(self.objective, [prompt + text for text in texts], self.max_length)
+
+    @torch.inference_mode()
+    def embed(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
+        """Vectors of tokenized texts in one forward pass; fastest where texts of equal length are neighbours.
+
+        Returns:
+            float32 of shape (n, dim), not normalised.
+        """
+        batch = PackedBatch.from_sequences(ids).to(self.device)
+        with autocast(self.device, self.precision):
+            hidden = self.objective.encode(batch, causal=False).hidden
+        vectors: np.ndarray = mean_pool(hidden, batch.layout(causal=False)).float().cpu().numpy()
+        return vectors
 
     def encode(self, texts: Sequence[str], *, prompt: str = "", progress: bool = False) -> np.ndarray:
         """One vector a text.
@@ -94,33 +114,25 @@ class TextEncoder:
             float32 of shape (n, dim), in the order of `texts`, not normalised.
         """
         vectors = np.empty((len(texts), self.dim), dtype=np.float32)
-        self.objective.to(self.device)
+        ids = self.tokenize(texts, prompt)
         with tqdm(total=len(texts), desc="encoding", unit="text", disable=not progress) as bar:
-            for places, batch in self._batches(texts, prompt):
-                vectors[places] = self._embed(batch.to(self.device)).cpu().numpy()
+            for places in self._batches(ids):
+                vectors[places] = self.embed([ids[place] for place in places])
                 bar.update(len(places))
         return vectors
 
-    @torch.inference_mode()
-    def _embed(self, batch: PackedBatch) -> Tensor:
-        with autocast(self.device, self.precision):
-            hidden = self.objective.encode(batch, causal=False).hidden
-        return mean_pool(hidden, batch.layout(causal=False)).float()
-
-    def _batches(self, texts: Sequence[str], prompt: str) -> Iterator[Batch]:
-        """Batches of similar lengths, longest first, so that a batch that does not fit fails at once."""
-        ids = tokenize(self.objective, [prompt + text for text in texts], self.max_length)
-        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+    def _batches(self, ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+        """Places of texts of similar lengths, longest first, so that a batch that does not fit fails at once."""
         places: list[int] = []
         tokens = 0
-        for place in order:
+        for place in sorted(range(len(ids)), key=lambda i: -len(ids[i])):
             if places and tokens + len(ids[place]) > self.batch_tokens:
-                yield places, PackedBatch.from_sequences([ids[i] for i in places])
+                yield places
                 places, tokens = [], 0
             places.append(place)
             tokens += len(ids[place])
         if places:
-            yield places, PackedBatch.from_sequences([ids[i] for i in places])
+            yield places
 
 
 def tokenize(objective: Objective, texts: list[str], max_length: int) -> list[list[int]]:

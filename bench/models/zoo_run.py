@@ -6,15 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from bench.protocols import LanguageModelScore, Role
+from bench.protocols import LanguageModelScore, Role, Route, Tokens
 from bench.records import Axes, ModelInfo, Parameters
 from zoo.encode import TextEncoder
 from zoo.objectives.language_model import LanguageModel as LanguageModelObjective
+from zoo.objectives.objective import Objective
 from zoo.score import LanguageModel
 
 
@@ -28,10 +30,16 @@ class ZooRun:
     """
 
     searcher = None
+    cross_encoder = None
 
     def __init__(self, path: Path, device: str | None, precision: str) -> None:
         self._text_encoder = TextEncoder.load(path, device=device or "auto", precision=precision)
         self.encoder = ZooEncoder(self._text_encoder)
+
+    @property
+    def objective(self) -> Objective:
+        """The trained objective."""
+        return self._text_encoder.objective
 
     @cached_property
     def language_model(self) -> ZooLanguageModel | None:
@@ -50,15 +58,36 @@ class ZooEncoder:
         self._encoder = encoder
         self._info = _describe(encoder)
 
+    @property
+    def device(self) -> str:
+        """Where it computes."""
+        return str(self._encoder.device)
+
     def describe(self) -> ModelInfo:
         """What is being scored."""
         return self._info
 
-    def encode(
-        self, texts: Sequence[str], *, prompt: str | None = None, role: Role | None = None, progress: bool = False
-    ) -> NDArray[np.float32]:
-        """Vectors (len(texts), dim); both roles share one encoder, so that only the prompt can tell them apart."""
-        return self._encoder.encode(texts, prompt=prompt or "", progress=progress)
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens a batch."""
+        return self._encoder.batch_tokens
+
+    @property
+    def streams(self) -> int:
+        """A core a batch on a CPU; an accelerator takes one batch at a time."""
+        return torch.get_num_threads() if self._encoder.device.type == "cpu" else 1
+
+    def route(self, prompt: str | None, role: Role | None) -> Route:
+        """Both sides share one encoder, so that only the prompt can tell them apart."""
+        return Route(prompt or "", None)
+
+    def tokenize(self, texts: Sequence[str], route: Route) -> list[Tokens]:
+        """Token ids of each text with its prompt before it."""
+        return list(self._encoder.tokenize(texts, route.prompt))
+
+    def embed(self, batch: Sequence[Tokens], route: Route) -> NDArray[np.float32]:
+        """Mean-pooled vectors (len(batch), dim)."""
+        return self._encoder.embed(batch)
 
     def similarity(self, left: Any, right: Any) -> Any:
         """Cosine of each row of `left` with each of `right`."""
@@ -85,6 +114,11 @@ class ZooLanguageModel:
         self._model = model
         self._info = info
 
+    @property
+    def kind(self) -> Literal["causal", "masked"]:
+        """Whether each token is predicted from what stands before it, or from all others."""
+        return self._model.kind
+
     def describe(self) -> ModelInfo:
         """What is being scored."""
         return self._info
@@ -99,7 +133,7 @@ def _describe(encoder: TextEncoder) -> ModelInfo:
     axes = {field.name: facts["axes"].get(field.name) for field in dataclasses.fields(Axes)}
     return ModelInfo(
         name=encoder.name,
-        revision=encoder.fingerprint,
+        parts=encoder.parts,
         kind="zoo",
         dtype=facts["dtype"],
         parameters=Parameters(**facts["parameters"]),

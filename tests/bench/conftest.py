@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.protocols import LanguageModel
+from bench.protocols import LanguageModel, Role, Route, Tokens
 from bench.records import Axes, DataCheck, Evaluation, ModelInfo, Parameters, Record, Scores, TaskInfo
 
 
@@ -78,20 +78,26 @@ class FakeEncoder:
     calls: list[tuple[list[str], str | None, str | None]] = field(default_factory=list)
     broken: bool = False
     dim: int = 64
+    batch_tokens: int = 256
+    streams: int = 1
 
     def describe(self) -> ModelInfo:
-        parts = {"weights": sha(f"{self.name} {self.seed}"), "prompts": str(self.prompts)}
+        parts = {"weights": sha(f"{self.name} {self.seed}"), "prompts": str(self.prompts), "similarity": "cosine"}
         return ModelInfo(name=self.name, parts=parts, kind="zoo", dtype="float32", dim=self.dim, prompts=self.prompts)
 
-    def encode(
-        self, texts: Sequence[str], *, prompt: str | None = None, role: str | None = None, progress: bool = False
-    ) -> NDArray[np.float32]:
-        self.calls.append((list(texts), prompt, role))
+    def route(self, prompt: str | None, role: Role | None) -> Route:
+        return Route(prompt or "", role)
+
+    def tokenize(self, texts: Sequence[str], route: Route) -> list[Tokens]:
+        return [route.prompt + text for text in texts]
+
+    def embed(self, batch: Sequence[Tokens], route: Route) -> NDArray[np.float32]:
+        self.calls.append(([str(text).removeprefix(route.prompt) for text in batch], route.prompt, route.role))
         if self.broken:
-            return np.full((len(texts), self.dim), np.nan, dtype=np.float32)
-        counts = np.zeros((len(texts), 256), dtype=np.float32)
-        for row, text in enumerate(texts):
-            for word in re.findall("[a-z]+", text.lower()):
+            return np.full((len(batch), self.dim), np.nan, dtype=np.float32)
+        counts = np.zeros((len(batch), 256), dtype=np.float32)
+        for row, text in enumerate(batch):
+            for word in re.findall("[a-z]+", str(text).lower()):
                 counts[row, int(sha(word)[:4], 16) % 256] += 1
         projection = np.random.default_rng(self.seed).normal(size=(256, self.dim))
         return (counts @ projection + 1e-3).astype(np.float32)
@@ -114,6 +120,7 @@ class FakeModel:
     encoder: Any = None
     searcher: Any = None
     language_model: LanguageModel | None = None
+    cross_encoder: Any = None
 
 
 @dataclass(frozen=True)

@@ -60,19 +60,22 @@ def test_half_precision_is_near(objective: Contrastive, texts: Texts, tolerance:
     given = texts(20)
     error = np.abs(exact.encode(given) - half.encode(given)).max()
     assert 0 < error < tolerance(torch.bfloat16) * np.abs(exact.encode(given)).max()
-    assert exact.fingerprint != half.fingerprint
+    assert {**exact.parts, "dtype": "bfloat16"} == half.parts
 
 
-def test_fingerprint_sees_prompts_and_length(objective: Contrastive) -> None:
-    def fingerprint() -> str:
-        return TextEncoder(objective, "m", device="cpu").fingerprint
+def test_parts_see_prompts_and_length(objective: Contrastive) -> None:
+    def parts() -> dict[str, str]:
+        return dict(TextEncoder(objective, "m", device="cpu").parts)
 
-    first = fingerprint()
-    assert first == fingerprint()
+    first = parts()
+    assert first == parts()
     objective.prefixes = PairView("other ", "da ")
-    second = fingerprint()
     objective.max_length = 13
-    assert len({first, second, fingerprint()}) == 3
+    second = parts()
+    assert {name for name in first if first[name] != second[name]} == {"prompts", "max_length"}
+    with torch.no_grad():
+        next(objective.parameters()).flatten()[0] += 1
+    assert parts()["weights"] != second["weights"]
 
 
 def test_refusals(objective: Contrastive) -> None:

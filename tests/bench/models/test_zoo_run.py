@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from bench.embedding import Embedder
 from bench.models import zoo_run
 from bench.models.zoo_run import ZooRun
 from bench.records import Axes, Parameters
 
-FINGERPRINT = "ab" * 32
+PARTS = {"weights": "ab", "dtype": "float32"}
 
 
 class Predictor:
@@ -20,7 +22,8 @@ class Predictor:
 
 
 class FakeTextEncoder:
-    name, dim, max_length, fingerprint, device, precision = "run-1", 2, 128, FINGERPRINT, "cpu", "32-true"
+    name, dim, max_length, device, precision = "run-1", 2, 128, torch.device("cpu"), "32-true"
+    parts, batch_tokens = PARTS, 7
     prompts = {"query": "q: ", "document": ""}  # noqa: RUF012
     description: dict[str, Any] = {  # noqa: RUF012
         "parameters": {"total": 6, "embedding": 3, "encoder": 2, "head": 1},
@@ -34,8 +37,11 @@ class FakeTextEncoder:
     def __init__(self, objective: object) -> None:
         self.objective = objective
 
-    def encode(self, texts: Sequence[str], *, prompt: str = "", progress: bool = False) -> Any:
-        return np.array([[len(prompt), len(text)] for text in texts], dtype=np.float32)
+    def tokenize(self, texts: Sequence[str], prompt: str = "") -> Any:
+        return [[len(prompt), len(text)] for text in texts]
+
+    def embed(self, ids: Sequence[Sequence[int]]) -> Any:
+        return np.array(ids, dtype=np.float32)
 
 
 def open_run(monkeypatch: pytest.MonkeyPatch, objective: object) -> ZooRun:
@@ -50,17 +56,19 @@ def open_run(monkeypatch: pytest.MonkeyPatch, objective: object) -> ZooRun:
 
 def test_facts_of_the_run_reach_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
     info = open_run(monkeypatch, object()).encoder.describe()
-    assert (info.name, info.revision, info.kind, info.dim, info.max_length) == ("run-1", FINGERPRINT, "zoo", 2, 128)
+    assert (info.name, info.parts, info.kind, info.dim, info.max_length) == ("run-1", PARTS, "zoo", 2, 128)
     assert info.parameters == Parameters(6, 3, 2, 1)
-    assert info.axes == Axes("MaskedLM", "TiedEmbedding", None, None, None, None)
+    assert info.axes == Axes("MaskedLM", "TiedEmbedding", None, None, None, "Cosine", None)
     assert info.prompts == {"query": "q: "}
     assert info.training == {"tokens_seen": 5}
 
 
 def test_the_prompt_reaches_the_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = open_run(monkeypatch, object()).encoder
-    assert encoder.encode(["abc"], prompt="q: ").tolist() == [[3, 3]]
-    assert encoder.encode(["abc"]).tolist() == [[0, 3]]
+    assert Embedder(encoder).encode(["abc"], prompt="q: ").tolist() == [[3, 3]]
+    assert Embedder(encoder).encode(["abc"], role="query").tolist() == [[0, 3]]
+    assert encoder.route(None, "query") == encoder.route("", "document")
+    assert encoder.batch_tokens == 7
     assert encoder.similarity_pairwise([[1.0, 0.0]], [[2.0, 0.0]]).tolist() == [1.0]
     assert encoder.similarity([[1.0, 0.0]], [[0.0, 2.0]]).tolist() == [[0.0]]
 

@@ -1,0 +1,1 @@
+"""Exact nearest neighbours of queries among documents that come in blocks."""
