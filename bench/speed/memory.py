@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
@@ -14,6 +12,7 @@ from tokenizers.models import WordLevel
 from torch.nn import functional as F
 from torch.optim import AdamW
 
+from bench.speed.peak import peak_bytes
 from zoo.contracts import PackedBatch
 from zoo.objectives.masked_lm import MaskedLM
 
@@ -39,13 +38,14 @@ def measure(vocabulary: int = 50_000, tokens: int = 8192, width: int = 256) -> d
 
 
 def _added_peak(head: str, vocabulary: int, tokens: int, width: int) -> int:
-    before = _peak()
+    before = peak_bytes()
     model = MaskedLM(width)
     model.build(_words(vocabulary), 128)
     optimizer = AdamW(model.parameters(), lr=1e-4)
     batch = PackedBatch.from_sequences(list(torch.randint(5, vocabulary, (tokens // 128, 128))))
     for _ in range(3):
-        _, hidden, targets = model.predict_tokens(batch, None)
+        output, positions, targets = model.predict_tokens(batch, None)
+        hidden = output.hidden[positions]
         if head == "chunks":
             loss = model.head.loss(hidden, targets).loss
         else:
@@ -53,20 +53,10 @@ def _added_peak(head: str, vocabulary: int, tokens: int, width: int) -> int:
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-    return _peak() - before
-
-
-def _peak() -> int:
-    """Highest resident set of this process so far, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux, whose getrusage carries over the peak of the process that started this one
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_bytes() - before
 
 
 def _words(vocabulary: int) -> Tokenizer:
-
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words = special + [f"w{i}" for i in range(vocabulary - len(special))]
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))

@@ -79,8 +79,8 @@ def _ours(batches: list[list[list[int]]], tokenizer: Any, precision: str, shape:
             # packing is part of the work, as padding is for the others
             packed = PackedBatch.from_sequences(sorted(batch, key=len))
             with _context(precision):
-                _, hidden, targets = model.predict_tokens(packed, None)
-                loss = model.head.loss(hidden, targets).loss
+                output, positions, targets = model.predict_tokens(packed, None)
+                loss = model.head.loss(output.hidden[positions], targets).loss
             _step(loss, model, optimizer)
 
     return run

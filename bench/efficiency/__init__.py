@@ -1,0 +1,1 @@
+"""What a model costs: time, memory, bytes and energy, on the machine that measures it."""
