@@ -251,14 +251,16 @@ class TokenLosses:
     Args:
         nll: negative log-likelihood of each scored token in nats, float32.
         targets: its id.
+        sequences: number of the sequence of the batch that it stands in.
     """
 
     nll: Float[Tensor, " rows"]
     targets: Int[Tensor, " rows"]
+    sequences: Int[Tensor, " rows"]
 
     def to(self, device: torch.device | str) -> TokenLosses:
         """The same losses on `device` (Lightning moves predictions through this method)."""
-        return TokenLosses(self.nll.to(device), self.targets.to(device))
+        return TokenLosses(self.nll.to(device), self.targets.to(device), self.sequences.to(device))
 
 
 JsonDict = dict[str, Any]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from zoo import checkpoint
@@ -17,22 +21,39 @@ from zoo.encode import autocast, choose_device, model_name
 from zoo.objectives.language_model import LanguageModel as LanguageModelObjective
 from zoo.objectives.masked_lm import MaskedLM
 
+Kind = Literal["causal", "masked"]
+
 
 @dataclass(frozen=True)
 class LanguageModelScore:
-    """Sums over all scored tokens of a set of texts.
+    """Sums over the scored tokens of each window of a set of texts.
 
     Args:
-        nats: negative log-likelihood.
-        tokens: number of scored tokens.
-        bytes: UTF-8 bytes that those tokens stand for.
+        window_nats: negative log-likelihood, float64 of shape (windows,).
+        window_tokens: number of scored tokens, of shape (windows,).
+        window_bytes: UTF-8 bytes that those tokens stand for, of shape (windows,).
         kind: `causal`, a likelihood of the text; `masked`, of the masked tokens given all others.
     """
 
-    nats: float
-    tokens: int
-    bytes: int
-    kind: Literal["causal", "masked"]
+    window_nats: np.ndarray
+    window_tokens: np.ndarray
+    window_bytes: np.ndarray
+    kind: Kind
+
+    @property
+    def nats(self) -> float:
+        """Summed negative log-likelihood."""
+        return math.fsum(self.window_nats)
+
+    @property
+    def tokens(self) -> int:
+        """Number of scored tokens."""
+        return int(self.window_tokens.sum())
+
+    @property
+    def bytes(self) -> int:
+        """UTF-8 bytes of the scored tokens."""
+        return int(self.window_bytes.sum())
 
 
 class LanguageModel:
@@ -74,6 +95,11 @@ class LanguageModel:
         return cls(objective, model_name(path), device, precision)
 
     @property
+    def kind(self) -> Kind:
+        """Whether each token is predicted from what stands before it, or from all others."""
+        return "masked" if isinstance(self.objective, MaskedLM) else "causal"
+
+    @property
     def dtype(self) -> str:
         """Type that matrix products run in."""
         return "bfloat16" if self.precision == "bf16-mixed" else "float32"
@@ -92,7 +118,9 @@ class LanguageModel:
         return checkpoint.describe(self.objective) | {"dtype": self.dtype}
 
     def score(self, texts: Sequence[str], *, stream: bool, progress: bool = False) -> LanguageModelScore:
-        """Negative log-likelihood of `texts`, summed over windows of the model's length.
+        """Negative log-likelihood of `texts` in windows of the model's length.
+
+        What is masked is drawn from the window's own tokens, so that it does not depend on what is scored beside it.
 
         Args:
             texts: the texts.
@@ -103,21 +131,24 @@ class LanguageModel:
             ValueError: if no token can be scored.
         """
         sizes = torch.from_numpy(token_bytes(self.objective.tokenizer)).to(self.device)
-        nats, tokens, size = 0.0, 0, 0
         windows = list(self._windows(texts, stream))
+        sums = torch.zeros(3, len(windows), dtype=torch.float64)
+        done = 0
         self.objective.to(self.device)
         with tqdm(total=len(windows), desc="scoring", unit="window", disable=not progress) as bar:
-            for index, group in enumerate(_groups(windows, self.batch_tokens)):
+            for group in _groups(windows, self.batch_tokens):
                 batch = PackedBatch.from_sequences(group).to(self.device)
                 with autocast(self.device, self.precision):
-                    losses = self.objective.token_losses(batch, seed=index)
-                nats += float(losses.nll.double().sum())
-                tokens += len(losses.targets)
-                size += int(sizes[losses.targets].sum())
+                    losses = self.objective.token_losses(batch, seed=[_seed(window) for window in group])
+                values = (losses.nll.double(), torch.ones_like(losses.nll), sizes[losses.targets])
+                for row, value in enumerate(values):
+                    sums[row, done : done + len(group)] = _per_sequence(value, losses.sequences, len(group)).cpu()
+                done += len(group)
                 bar.update(len(group))
-        if tokens == 0 or size == 0:
+        nats, tokens, size = sums.numpy()
+        if tokens.sum() == 0 or size.sum() == 0:
             raise ValueError("the texts hold no token that could be scored")
-        return LanguageModelScore(nats, tokens, size, "masked" if isinstance(self.objective, MaskedLM) else "causal")
+        return LanguageModelScore(nats, tokens.astype(np.int64), size.astype(np.int64), self.kind)
 
     def _windows(self, texts: Sequence[str], stream: bool) -> Iterator[list[int]]:
         """Token windows; a window of one token has nothing to predict from and is left out."""
@@ -130,6 +161,14 @@ class LanguageModel:
                 window = document[start : start + length]
                 if len(window) > 1:
                     yield window
+
+
+def _per_sequence(values: Tensor, sequences: Tensor, count: int) -> Tensor:
+    return torch.zeros(count, dtype=torch.float64, device=values.device).index_add(0, sequences, values.double())
+
+
+def _seed(window: list[int]) -> int:
+    return zlib.crc32(np.asarray(window, dtype=np.int64).tobytes())
 
 
 def _groups(windows: list[list[int]], batch_tokens: int) -> Iterator[list[list[int]]]:

@@ -73,8 +73,8 @@ def loss_of(objective: Objective, words: int, step: int) -> Tensor:
         loss: Tensor = objective.loss(objective.embed(text), objective.embed(batch(words, step + 1000)))[0]
         return loss
     assert isinstance(objective, MaskedLM | CausalLM)
-    _, hidden, targets = objective.predict_tokens(text, torch.Generator().manual_seed(step))
-    return objective.head.loss(hidden, targets).loss
+    output, positions, targets = objective.predict_tokens(text, torch.Generator().manual_seed(step))
+    return objective.head.loss(output.hidden[positions], targets).loss
 
 
 def losses(name: str) -> list[float]:

@@ -94,7 +94,7 @@ def _list(options: argparse.Namespace) -> int:
     if lines:
         sys.stdout.write("\n".join(lines) + "\n")
     if options.what in ("tasks", "all"):
-        from bench.cli import list_tasks
+        from bench.commands.tasks import list_tasks
 
         return list_tasks(options)
     return 0

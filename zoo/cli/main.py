@@ -20,6 +20,7 @@ _EPILOG = """examples:
   zoo fit --config recipes/masked_lm_small.yaml       train from a file
   zoo fit --model Contrastive --help                  what can be set
   zoo bench run --model runs/NAME --suite pydoc       score a run
+  zoo compare tied full                               is the difference more than chance?
   zoo leaderboard build --results results --out site  a page of all results
 """
 

@@ -97,13 +97,17 @@ def _digest(files: list[str], options: list[str]) -> str:
 def _score(models: list[Path], suite: str, results: Path) -> int:
     """Score `models`, and BM25 where the suite retrieves; returns the number of failed cells."""
     from bench import runner
-    from bench.cli import line_of
+    from bench.commands.run import line_of
+    from bench.suites.catalog import Sources
 
     names = [str(model) for model in models]
     lexical = ["bm25"] if suite == "pydoc" else []
-    packages = _packages()
     report = runner.run(
-        [*names, *lexical], [suite], results_dir=results, packages=packages, on_cell=lambda cell: _say(line_of(cell))
+        [*names, *lexical],
+        [suite],
+        results_dir=results,
+        sources=Sources(packages=_packages()),
+        settings=runner.Settings(on_cell=lambda cell: _say(line_of(cell))),
     )
     return len(report.failed)
 
@@ -119,11 +123,11 @@ def _packages() -> list[str]:
 
 
 def _build_page(results: Path, site: Path) -> None:
-    from bench.cli import status
+    from bench.commands.status import print_status
     from leaderboard.build import build
 
     build(results, site)
-    status(argparse.Namespace(results=results))
+    print_status(results)
     sys.stdout.write(f"page: {(site / 'index.html').resolve()}\n")
 
 

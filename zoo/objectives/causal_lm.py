@@ -18,7 +18,7 @@ from zoo.objectives.factories import (
     SoftmaxHead,
     WarmupCosine,
 )
-from zoo.objectives.language_model import LanguageModel
+from zoo.objectives.language_model import LanguageModel, Randomness
 
 
 class CausalLM(LanguageModel):
@@ -49,12 +49,10 @@ class CausalLM(LanguageModel):
     ) -> None:
         super().__init__(width, embedding, encoder, head, optimizer, schedule)
 
-    def predict_tokens(
-        self, batch: PackedBatch, generator: torch.Generator | None
-    ) -> tuple[EncoderOutput, Tensor, Tensor]:
-        """Vectors of all but the last token of each sequence, and the token after each."""
+    def predict_tokens(self, batch: PackedBatch, generator: Randomness) -> tuple[EncoderOutput, Tensor, Tensor]:
+        """Positions of all but the last token of each sequence, and the token after each."""
         output = self.encode(batch, causal=True)
         predicts = torch.ones(len(batch.tokens), dtype=torch.bool, device=batch.tokens.device)
         predicts[batch.cu_seqlens[1:].long() - 1] = False
         positions = predicts.nonzero().squeeze(1)
-        return output, output.hidden[positions], batch.tokens[positions + 1]
+        return output, positions, batch.tokens[positions + 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from zoo.objectives.factories import (
     ScheduleFactory,
 )
 from zoo.objectives.objective import Objective
+
+Randomness = torch.Generator | Sequence[torch.Generator] | None
 
 
 class LanguageModel(Objective):
@@ -54,34 +57,37 @@ class LanguageModel(Objective):
         self.head = self._make_head(OutputMatrix(vocabulary.size, self.width) if table is None else table)
 
     @abstractmethod
-    def predict_tokens(
-        self, batch: PackedBatch, generator: torch.Generator | None
-    ) -> tuple[EncoderOutput, Tensor, Tensor]:
-        """Encoder output, hidden vectors (N, D) that predict, and the N target ids.
+    def predict_tokens(self, batch: PackedBatch, generator: Randomness) -> tuple[EncoderOutput, Tensor, Tensor]:
+        """Encoder output, the N positions whose hidden vectors predict, and the N target ids.
 
         Args:
             batch: the text.
-            generator: source of randomness on the CPU; None is the global one.
+            generator: source of randomness on the CPU, or one a sequence; None is the global one.
         """
 
     def training_step(self, batch: PackedBatch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        output, hidden, targets = self.predict_tokens(batch, None)
-        result = self.head.loss(hidden, targets)
+        output, positions, targets = self.predict_tokens(batch, None)
+        result = self.head.loss(output.hidden[positions], targets)
         self.count_tokens(batch)
         self.report("train", {"loss": result.loss, **result.diagnostics}, batch_size=len(targets))
         return self.total_loss(result.loss, output)
 
-    def token_losses(self, batch: PackedBatch, seed: int) -> TokenLosses:
+    def token_losses(self, batch: PackedBatch, seed: int | Sequence[int]) -> TokenLosses:
         """Losses of the predicted tokens of a batch, for whole-split sums.
 
         Args:
             batch: the text.
-            seed: fixes what is masked.
+            seed: fixes what is masked; one a sequence makes that independent of what else is in the batch.
         """
+        if isinstance(seed, int):
+            generator: Randomness = torch.Generator().manual_seed(seed)
+        else:
+            generator = [torch.Generator().manual_seed(one) for one in seed]
         with torch.no_grad():
-            _, hidden, targets = self.predict_tokens(batch, torch.Generator().manual_seed(seed))
-            return TokenLosses(-self.head.log_probs(hidden, targets), targets)
+            output, positions, targets = self.predict_tokens(batch, generator)
+            sequences = torch.searchsorted(batch.cu_seqlens.to(positions.dtype), positions, right=True) - 1
+            return TokenLosses(-self.head.log_probs(output.hidden[positions], targets), targets, sequences)
 
     def _evaluate(self, stage: str, batch: PackedBatch, batch_idx: int) -> None:
         losses = self.token_losses(batch, seed=batch_idx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -20,7 +21,7 @@ from zoo.objectives.factories import (
     SoftmaxHead,
     WarmupCosine,
 )
-from zoo.objectives.language_model import LanguageModel
+from zoo.objectives.language_model import LanguageModel, Randomness
 
 
 class MaskedLM(LanguageModel):
@@ -61,13 +62,21 @@ class MaskedLM(LanguageModel):
             raise ValueError(f"mask_fraction must lie in (0, 1], not {mask_fraction}")
         self.mask_fraction = mask_fraction
 
-    def predict_tokens(
-        self, batch: PackedBatch, generator: torch.Generator | None
-    ) -> tuple[EncoderOutput, Tensor, Tensor]:
-        """Vectors and targets of the masked positions."""
-        chosen, corrupted = self.mask(batch.tokens, generator)
+    def predict_tokens(self, batch: PackedBatch, generator: Randomness) -> tuple[EncoderOutput, Tensor, Tensor]:
+        """Masked positions and what stood there."""
+        if isinstance(generator, Sequence):
+            chosen, corrupted = self._mask_each(batch, generator)
+        else:
+            chosen, corrupted = self.mask(batch.tokens, generator)
         output = self.encode(replace(batch, tokens=corrupted), causal=False)
-        return output, output.hidden[chosen], batch.tokens[chosen]
+        return output, chosen, batch.tokens[chosen]
+
+    def _mask_each(self, batch: PackedBatch, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        starts = batch.cu_seqlens.tolist()
+        spans = list(zip(starts[:-1], starts[1:], generators, strict=True))
+        masked = [self.mask(batch.tokens[start:end], generator) for start, end, generator in spans]
+        chosen = [positions + start for (positions, _), start in zip(masked, starts, strict=False)]
+        return torch.cat(chosen), torch.cat([tokens for _, tokens in masked])
 
     def mask(self, tokens: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Positions to predict and the tokens with those positions hidden.

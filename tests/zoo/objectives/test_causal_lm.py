@@ -13,9 +13,9 @@ Build = Callable[..., CausalLM]
 
 def test_targets_are_the_next_tokens_of_the_same_sequence(built: Build) -> None:
     batch = PackedBatch.from_sequences([[2, 7, 8, 3], [2], [2, 9]])
-    _, hidden, targets = built(CausalLM).predict_tokens(batch, None)
+    output, positions, targets = built(CausalLM).predict_tokens(batch, None)
     assert targets.tolist() == [7, 8, 3, 9]
-    assert hidden.shape == (4, 16)
+    assert output.hidden[positions].shape == (4, 16)
 
 
 def test_a_loss_depends_on_the_left_side_only(built: Build, make_batch: Make) -> None:
