@@ -1,4 +1,8 @@
-"""Runs tasks on models and writes one record each; what is recorded already is not run again."""
+"""Runs tasks on models and writes one record each; what is recorded already is not run again.
+
+In a run of several processes every process runs all of this: they share the encoding of texts, and each scores for
+itself, so that no process waits for another but at the end of an encoding. The first one alone writes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import logging
 import time
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,14 +18,19 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from bench import records
+from bench import failures, lookup, parallel, records
+from bench.embedding import Embedder
 from bench.models.opening import check_precision, kind_of, open_model, split_label
-from bench.protocols import Model, NotApplicableError, Task
-from bench.records import Evaluation, ModelInfo, Record, TaskInfo
+from bench.prefetch import Prefetch
+from bench.protocols import Context, Model, NotApplicableError, Outcome, Task
+from bench.records import Evaluation, ExamplesFile, ModelInfo, Record
 from bench.suites import catalog
+from bench.suites.catalog import Sources
 
 Status = Literal["scored", "hit", "not applicable", "failed"]
 STATUSES: tuple[Status, ...] = typing.get_args(Status)
+
+MEASURES_TIME = frozenset({"efficiency"})  # nothing else may run beside these
 
 _log = logging.getLogger(__name__)
 
@@ -32,10 +41,10 @@ class Cell:
 
     Args:
         model: its name.
-        task: name of the task, or empty where the model could not be opened.
+        task: name of the task.
         status: `scored` now, `hit` in the results folder, `not applicable`, or `failed`.
         record: of a score.
-        reason: why there is none.
+        reason: why there is none, or why an older record of this name was no hit.
     """
 
     model: str
@@ -57,18 +66,46 @@ class Report:
         return tuple(cell for cell in self.cells if cell.status == "failed")
 
 
+@dataclass(frozen=True)
+class Settings:
+    """How a run is done; nothing here changes a score but `precision`, which the model's revision contains.
+
+    Args:
+        device: such as `cpu` or `cuda`; None picks one.
+        precision: `32-true`, `bf16-mixed` or `bf16-true`.
+        faiss: whether documents are searched with faiss.
+        cache_dir: root of the caches; None takes `ZOO_CACHE` or the user's cache folder.
+        keep: whether vectors and row hashes are kept in the cache; False computes everything anew.
+        workers: the processes that compute together.
+        progress: whether to draw progress bars.
+        on_cell: called with each cell as soon as it is known, in the first process.
+    """
+
+    device: str | None = None
+    precision: str = "32-true"
+    faiss: bool = False
+    cache_dir: str | None = None
+    keep: bool = True
+    workers: parallel.Workers = parallel.ALONE
+    progress: bool = True
+    on_cell: Callable[[Cell], None] = field(default=lambda _: None)
+
+    @property
+    def cache(self) -> Path | None:
+        """Root of the caches, None if nothing is kept."""
+        from zoo.data.cache import cache_root
+
+        return cache_root(self.cache_dir) if self.keep else None
+
+
 def run(
     models: Sequence[str],
     suites: Sequence[str] = ("pydoc",),
     tasks: Sequence[str] = (),
     results_dir: str | Path = "results",
     *,
-    device: str | None = None,
-    precision: str = "32-true",
-    packages: Sequence[str] | None = None,
-    cache_dir: str | None = None,
-    progress: bool = True,
-    on_cell: Callable[[Cell], None] = lambda _: None,
+    sources: Sources | None = None,
+    settings: Settings | None = None,
 ) -> Report:
     """Score each model on each task and write the records.
 
@@ -79,106 +116,162 @@ def run(
         suites: names of suites.
         tasks: names of single tasks or benchmarks.
         results_dir: where the records go.
-        device: such as `cpu` or `cuda`; None picks one.
-        precision: `32-true` or `bf16-mixed`.
-        packages: that the embedded corpus is made of; None takes its default.
-        cache_dir: of the embedded corpus; None takes its default.
-        progress: whether to draw progress bars.
-        on_cell: called with each cell as soon as it is known.
+        sources: where the data comes from.
+        settings: how it is done.
 
     Raises:
         ValueError: for a model, suite or task that does not exist, before anything is run.
     """
-    check_precision(precision)
+    settings = settings or Settings()
+    check_precision(settings.precision)
     named = [split_label(model) for model in models]
     for _, source in named:
         kind_of(source)
-    todo = catalog.build(suites, tasks, packages=packages, cache_dir=cache_dir)
+    todo = catalog.build(suites, tasks, sources)
     cells: list[Cell] = []
-    with tqdm(total=len(models) * len(todo), unit="task", disable=not progress) as bar:
+    with tqdm(total=len(models) * len(todo), unit="task", disable=not settings.progress) as bar:
         for label, source in named:
-            opened = partial(open_model, source, device=device, precision=precision)
-            for cell in _run_model(opened, label, source, todo, Path(results_dir), bar):
+            opened = partial(
+                open_model, source, device=settings.device or settings.workers.device, precision=settings.precision
+            )
+            for cell in _ModelRun(settings, Path(results_dir), bar).run(opened, label, source, todo):
                 cells.append(cell)
-                on_cell(cell)
+                if settings.workers.rank == 0:
+                    settings.on_cell(cell)
     return Report(tuple(cells))
 
 
-def _run_model(
-    opened: Callable[[], Model], label: str | None, source: str, todo: Sequence[Task], results: Path, bar: tqdm[Any]
-) -> Iterator[Cell]:
-    bar.set_description(f"opening {source}")
-    try:
-        model = opened()
-        name = label or _name_of(model)
-    except Exception as error:
-        bar.update(len(todo))
-        yield _failed(label or source, "", error)
-        return
-    for task in todo:
-        bar.set_description(f"{name}: {task.info.name}")
-        yield _run_task(model, name, task, results, progress=not bar.disable)
-        bar.update()
+class _ModelRun:
+    """All tasks of one model."""
+
+    def __init__(self, settings: Settings, results: Path, bar: tqdm[Any]) -> None:
+        self._settings = settings
+        self._workers = settings.workers
+        self._results = results
+        self._bar = bar
+
+    def run(self, opened: Callable[[], Model], label: str | None, source: str, todo: Sequence[Task]) -> Iterator[Cell]:
+        """Cells in the order of `todo`."""
+        self._bar.set_description(f"opening {source}")
+        try:
+            model = self._together(opened)
+        except Exception as error:
+            self._bar.update(len(todo))
+            yield from (self._failed(label or source, None, task.info.name, error) for task in todo)
+            return
+        context = self._context(model)
+        prefetch = Prefetch(todo, lambda task: self._needs_data(model, label, task))
+        for number, task in enumerate(todo):
+            if task.info.suite not in MEASURES_TIME:
+                prefetch.start(number + 1)
+            yield self._cell(model, label, task, context)
+            task.release()
+            self._bar.update()
+
+    def _needs_data(self, model: Model, label: str | None, task: Task) -> bool:
+        """Whether no record of `task` is there yet, as far as this process alone can tell."""
+        try:
+            described = task.describe(model)
+            path = records.path_of(self._results, replace(described, name=label or described.name), task.info)
+        except Exception:  # it will be reported when the task's turn comes
+            return False
+        return task.info.rows is None or not path.exists()
+
+    def _context(self, model: Model) -> Context:
+        cache = self._settings.cache
+        embedder = None if model.encoder is None else Embedder(model.encoder, cache, self._workers)
+        return Context(cache, self._results, self._workers, embedder, not self._bar.disable, self._settings.faiss)
+
+    def _cell(self, model: Model, label: str | None, task: Task, context: Context) -> Cell:
+        """One cell; whatever goes wrong in it stays in it."""
+        described: ModelInfo | None = None
+        try:
+            described = task.describe(model)
+            described = replace(described, name=label or described.name)
+            self._bar.set_description(f"{described.name}: {task.info.name}")
+            return self._run_task(model, described, task, context)
+        except NotApplicableError as reason:
+            name = described.name if described is not None else label or name_of(model)
+            return Cell(name, task.info.name, "not applicable", reason=str(reason))
+        except Exception as error:
+            name = described.name if described is not None else label or name_of(model)
+            return self._failed(name, described, task.info.name, error)
+
+    def _run_task(self, model: Model, described: ModelInfo, task: Task, context: Context) -> Cell:
+        started, clock = datetime.now(UTC), time.perf_counter()
+        found = self._found(described, task) if task.info.rows is not None else None
+        if found is None or found.record is None:
+            self._together(task.prepare)
+            found = self._found(described, task)
+        if found.record is not None:
+            return Cell(described.name, task.info.name, "hit", found.record)
+        outcome = task.score(model, context)
+        record = self._record(described, outcome, started, time.perf_counter() - clock)
+        self._together(partial(self._write, record, outcome))
+        return Cell(described.name, task.info.name, "scored", record, found.reason)
+
+    def _found(self, described: ModelInfo, task: Task) -> lookup.Found:
+        """What the first process finds, so that all go the same way."""
+        found, error = None, None
+        if self._workers.rank == 0:
+            try:
+                found = lookup.find(described, task.info, self._results)
+            except (OSError, ValueError) as problem:
+                error = problem
+        self._workers.agree(error)
+        return typing.cast(lookup.Found, self._workers.broadcast(found))
+
+    def _together(self, action: Callable[[], Any]) -> Any:
+        """The result of `action` if it works in all processes, else the error of the first that failed, in all."""
+        result, error = None, None
+        try:
+            result = action()
+        except Exception as problem:
+            error = problem
+        self._workers.agree(error)
+        return result
+
+    def _record(self, described: ModelInfo, outcome: Outcome, started: datetime, seconds: float) -> Record:
+        from zoo import provenance
+
+        facts = provenance.environment()
+        evaluation = Evaluation(
+            started=started.isoformat(timespec="seconds"),
+            seconds=seconds,
+            encode_seconds=outcome.encode_seconds,
+            texts=outcome.texts,
+            texts_encoded=outcome.texts_encoded,
+            devices=self._workers.world_size,
+            hardware=facts["hardware"],
+            versions=facts["versions"],
+            commit=facts["commit"],
+            dirty=facts["dirty"],
+        )
+        return Record(described, outcome.task, outcome.scores, evaluation)
+
+    def _write(self, record: Record, outcome: Outcome) -> None:
+        if self._workers.rank != 0:
+            return
+        if outcome.examples is not None:
+            beside = records.examples_path(records.path_of(self._results, record.model, record.task))
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            digest = outcome.examples.save(beside)
+            record = replace(record, examples=ExamplesFile(beside.name, digest, outcome.examples.count))
+        records.write(record, self._results)
+        failures.clear(self._results, record.model, record.task.name)
+
+    def _failed(self, name: str, model: ModelInfo | None, task: str, error: Exception) -> Cell:
+        _log.debug("%s on %s", name, task, exc_info=error)
+        text = " ".join(str(error).split())
+        known = isinstance(error, ValueError | OSError)
+        reason = text if known else f"{type(error).__name__}: {text}"
+        if self._workers.rank == 0:
+            failures.note(self._results, name, model, task, reason)
+        return Cell(name, task, "failed", reason=reason)
 
 
-def _name_of(model: Model) -> str:
-    side = model.encoder or model.searcher or model.language_model
+def name_of(model: Model) -> str:
+    """What a model calls itself."""
+    side = model.encoder or model.searcher or model.language_model or model.cross_encoder
     assert side is not None, "a model can do something"
     return side.describe().name
-
-
-def _run_task(model: Model, name: str, task: Task, results: Path, *, progress: bool) -> Cell:
-    """One cell; whatever goes wrong in it stays in it."""
-    try:
-        described = replace(task.describe(model), name=name)
-        known = recorded(described, task.info, results)
-        if known is not None:
-            return Cell(name, task.info.name, "hit", known)
-        record = _score(model, described, task, progress)
-        records.write(record, results)
-    except NotApplicableError as reason:
-        return Cell(name, task.info.name, "not applicable", reason=str(reason))
-    except Exception as error:
-        return _failed(name, task.info.name, error)
-    return Cell(name, task.info.name, "scored", record)
-
-
-def recorded(model: ModelInfo, task: TaskInfo, results_dir: str | Path) -> Record | None:
-    """The record of the same weights on the same data, or None.
-
-    Raises:
-        ValueError: if there is one that is damaged.
-    """
-    path = records.path_of(results_dir, model.name, model.revision, task.name)
-    if not path.exists():
-        return None
-    record = records.read(path)
-    found, wanted = record.task, task
-    same_data = (found.revision, found.split, found.subset) == (wanted.revision, wanted.split, wanted.subset)
-    return record if same_data and record.model.revision == model.revision else None
-
-
-def _score(model: Model, described: ModelInfo, task: Task, progress: bool) -> Record:
-    from zoo import provenance
-
-    started, clock = datetime.now(UTC), time.perf_counter()
-    outcome = task.score(model, progress=progress)
-    facts = provenance.environment()
-    evaluation = Evaluation(
-        started=started.isoformat(timespec="seconds"),
-        seconds=time.perf_counter() - clock,
-        encode_seconds=outcome.encode_seconds,
-        texts_encoded=outcome.texts_encoded,
-        hardware=facts["hardware"],
-        versions=facts["versions"],
-        commit=facts["commit"],
-        dirty=facts["dirty"],
-    )
-    return Record(described, outcome.task, outcome.scores, evaluation)
-
-
-def _failed(model: str, task: str, error: Exception) -> Cell:
-    _log.debug("%s on %s", model, task or "opening", exc_info=error)
-    text = " ".join(str(error).split())
-    known = isinstance(error, ValueError | OSError)
-    return Cell(model, task, "failed", reason=text if known else f"{type(error).__name__}: {text}")

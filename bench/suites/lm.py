@@ -4,6 +4,7 @@ Sums run over the whole split, never over means of batches:
 `perplexity = exp(nats / tokens)` and `bits per byte = nats / ln 2 / bytes`. Perplexity depends on what a token is, so
 only bits per byte may be compared between tokenizers; it is the main score.
 
+Causal and masked models have a task each (`PydocText`, `PydocTextMasked`, ...), so that they share no column.
 A masked model sees both sides of the token that it guesses. Its sum over tokens, each masked in turn, is no probability
 of the text, so its numbers are named `pseudo_perplexity` and `pseudo_bits_per_byte` and are never comparable with those
 of a causal model (J. Salazar et al., Masked Language Model Scoring, ACL 2020, arXiv:1910.14659).
@@ -12,19 +13,28 @@ of a causal model (J. Salazar et al., Masked Language Model Scoring, ACL 2020, a
 from __future__ import annotations
 
 import hashlib
+import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from bench.adapters import Meter
-from bench.protocols import LanguageModel, LanguageModelScore, Model, NotApplicableError, Outcome
-from bench.records import ModelInfo, Scores, TaskInfo
+from bench.examples import Examples
+from bench.protocols import Context, LanguageModel, LanguageModelScore, Model, NotApplicableError, Outcome
+from bench.records import DataCheck, ModelInfo, Scores, TaskInfo
+from bench.suites.intervals import with_interval
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from bench.data.bundle import Bundle
     from zoo.data.pydoc_splits import PydocSplits
 
 PYDOC_BYTES = 200_000
+Kind = Literal["causal", "masked"]
+
+UNCHECKED = DataCheck("unchecked", "no published statistics")
 WIKITEXT_REVISION = "b08601e04326c79dfdd32d625aee71d232d685c3"
 
 
@@ -32,45 +42,85 @@ class LanguageModelTask:
     """Likelihood of a fixed set of texts.
 
     Args:
-        info: name and data; the metric is that of a causal model.
+        info: name and data.
+        kind: of language model that it scores.
         texts: gives the texts, read when the task is run.
         stream: whether they are pieces of one running text.
+        datasets: of the hub that the texts come from, by the name that a bundle gives them.
     """
 
-    def __init__(self, info: TaskInfo, texts: Callable[[], Sequence[str]], *, stream: bool) -> None:
+    def __init__(
+        self,
+        info: TaskInfo,
+        kind: Kind,
+        texts: Callable[[], Sequence[str]],
+        *,
+        stream: bool,
+        datasets: Mapping[str, Callable[[], Dataset]] | None = None,
+    ) -> None:
         self.info = info
-        self._texts = texts
+        self._kind = kind
+        self._load = texts
         self._stream = stream
+        self._datasets = datasets or {}
+        self._texts: Sequence[str] | None = None
+
+    def prepare(self) -> None:
+        """Read the texts and hash them."""
+        if self._texts is None:
+            texts = self._load()
+            self.info = replace(self.info, rows=hashlib.sha256(json.dumps(texts).encode()).hexdigest(), check=UNCHECKED)
+            self._texts = texts
+
+    def release(self) -> None:
+        """Drop the texts."""
+        self._texts = None
+
+    def datasets(self) -> Mapping[str, Callable[[], Dataset]]:
+        """What a bundle must hold for this task."""
+        return self._datasets
 
     def describe(self, model: Model) -> ModelInfo:
         """The language model of `model`."""
         return self._require(model).describe()
 
-    def score(self, model: Model, *, progress: bool) -> Outcome:
-        """Score the whole split."""
-        language_model, texts, meter = self._require(model), self._texts(), Meter()
-        with meter:
-            sums = language_model.score(texts, stream=self._stream, progress=progress)
-        metric, scores = summarize(sums)
-        return Outcome(replace(self.info, metric=metric), scores, meter.seconds, len(texts))
+    def score(self, model: Model, context: Context) -> Outcome:
+        """Score the whole split; each process scores all of it."""
+        assert self._texts is not None, "prepare() comes first"
+        started = time.perf_counter()
+        sums = self._require(model).score(self._texts, stream=self._stream, progress=context.progress)
+        seconds = time.perf_counter() - started
+        scored = sums.window_bytes > 0
+        examples = Examples.of_ratio(
+            self.info.metric,
+            sums.window_nats[scored],
+            sums.window_bytes[scored],
+            unit="window",
+            scale=1 / math.log(2),
+        )
+        scores = with_interval(summarize(sums, self._kind), examples)
+        return Outcome(self.info, scores, seconds, len(self._texts), len(self._texts), examples)
 
     def _require(self, model: Model) -> LanguageModel:
-        if model.language_model is None:
+        found = model.language_model
+        if found is None:
             raise NotApplicableError("needs a language model, which this model is not")
-        return model.language_model
+        if found.kind != self._kind:
+            raise NotApplicableError(f"scores {self._kind} language models; this one is {found.kind}")
+        return found
 
 
-def summarize(sums: LanguageModelScore) -> tuple[str, Scores]:
-    """Name of the main score, and all scores, from sums over a split.
+def summarize(sums: LanguageModelScore, kind: Kind) -> Scores:
+    """All scores from sums over a split.
 
     Raises:
         ValueError: if nothing was scored.
     """
     if sums.tokens == 0 or sums.bytes == 0:
         raise ValueError("no token was scored: the texts are empty")
-    prefix = "" if sums.kind == "causal" else "pseudo_"
+    prefix = "" if kind == "causal" else "pseudo_"
     bits_per_byte = sums.nats / math.log(2) / sums.bytes
-    return f"{prefix}bits_per_byte", Scores(
+    return Scores(
         bits_per_byte,
         {
             f"{prefix}bits_per_byte": bits_per_byte,
@@ -82,37 +132,45 @@ def summarize(sums: LanguageModelScore) -> tuple[str, Scores]:
     )
 
 
-def pydoc_text(splits: PydocSplits) -> LanguageModelTask:
+def pydoc_text(splits: PydocSplits, kind: Kind) -> LanguageModelTask:
     """Held-out text of the embedded corpus, at most 200 kB chosen by hash, each text on its own."""
     texts = _sample(splits.texts("test"))
     revision = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-    return LanguageModelTask(_info("PydocText", "pydoc", revision), lambda: texts, stream=False)
+    return LanguageModelTask(_info("PydocText", kind, "pydoc", revision), kind, lambda: texts, stream=False)
 
 
-def wikitext2() -> LanguageModelTask:
+def wikitext2(kind: Kind, bundle: Bundle | None = None) -> LanguageModelTask:
     """Test split of WikiText-2 (word level, with its `<unk>`) as one running text."""
+    from bench.data.bundle import dataset_name
+    from bench.data.loading import load_dataset
 
-    def texts() -> list[str]:
-        from datasets import load_dataset
+    path, config, split, revision = "Salesforce/wikitext", "wikitext-2-v1", "test", WIKITEXT_REVISION
 
-        split = load_dataset("Salesforce/wikitext", "wikitext-2-v1", split="test", revision=WIKITEXT_REVISION)
-        return list(split["text"])
+    def rows() -> Dataset:
+        return load_dataset(path, config, split=split, revision=revision, bundle=bundle)
 
-    return LanguageModelTask(_info("WikiText2", "Salesforce/wikitext", WIKITEXT_REVISION), texts, stream=True)
+    return LanguageModelTask(
+        _info("WikiText2", kind, path, revision),
+        kind,
+        lambda: list(rows()["text"]),
+        stream=True,
+        datasets={dataset_name(path, config, split, revision): rows},
+    )
 
 
-def _info(name: str, dataset: str, revision: str) -> TaskInfo:
+def _info(name: str, kind: Kind, dataset: str, revision: str) -> TaskInfo:
     return TaskInfo(
-        name=name,
+        name=name if kind == "causal" else f"{name}Masked",
         type="LanguageModeling",
         suite="lm",
         dataset=dataset,
         revision=revision,
         split="test",
         subset="default",
-        metric="bits_per_byte",
+        metric="bits_per_byte" if kind == "causal" else "pseudo_bits_per_byte",
         higher_is_better=False,
         languages=("eng-Latn",),
+        scoring="zoo lm 2",
     )
 
 

@@ -4,14 +4,15 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench import cli, runner
-from bench.records import Record, write
-from bench.runner import Cell, Report
+from bench import cli, failures, runner
+from bench.records import DataCheck, Record, write
+from bench.runner import Cell, Report, Settings
 
 
 def call(*arguments: str) -> int:
@@ -44,7 +45,7 @@ def test_status_shows_scores_and_what_is_missing(
     assert call("status", "--results", str(tmp_path)) == 0
     shown = capsys.readouterr().out
     assert "0.1250" in shown
-    assert shown.count("missing") == 2
+    assert shown.count("missing") == 3, "a heading and two cells"
 
 
 def test_status_names_unusable_files(
@@ -58,6 +59,48 @@ def test_status_names_unusable_files(
     assert "no records" in shown
 
 
+def test_status_tells_failed_cells_and_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], new_record: Callable[..., Record]
+) -> None:
+    full = new_record("full", "T1", main=0.125)
+    write(full, tmp_path)
+    write(new_record("tied", "T2", main=0.75), tmp_path)
+    failures.note(tmp_path, "full", full.model, "T2", "out of memory")
+    failures.note(tmp_path, "gone", None, "T1", "no such file")
+    assert call("status", "--results", str(tmp_path), "--cells") == 1
+    lines = capsys.readouterr().out.splitlines()
+    revision = full.model.revision[:12]
+    assert f"full  {revision}  T1  done 0.1250" in lines
+    assert f"full  {revision}  T2  failed: out of memory" in lines
+    assert "gone  unopened  T1  failed: no such file" in lines
+    assert "gone  unopened  T2  missing" in lines
+    assert call("status", "--results", str(tmp_path)) == 1
+    shown = capsys.readouterr().out
+    assert "failed: full  T2: out of memory" in shown
+    assert call("status", "--results", str(tmp_path), "--model", "tied") == 0
+
+
+def test_status_counts_what_does_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], new_record: Callable[..., Record]
+) -> None:
+    for number in range(20):
+        write(new_record("full", f"T{number}"), tmp_path)
+    assert call("status", "--results", str(tmp_path)) == 0
+    shown = capsys.readouterr().out
+    assert "20 tasks do not fit" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_status_marks_data_that_is_not_the_official(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], record: Record
+) -> None:
+    write(replace(record, task=replace(record.task, check=DataCheck("deviates", "2 rows less"))), tmp_path)
+    assert call("status", "--results", str(tmp_path)) == 0
+    shown = capsys.readouterr().out
+    assert "0.5000*" in shown
+    assert "* not the official data: PydocRetrieval: 2 rows less" in shown
+
+
 def test_status_without_results_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="zoo bench run"):
         call("status", "--results", str(tmp_path / "nowhere"))
@@ -67,13 +110,13 @@ def test_status_without_results_is_an_error(tmp_path: Path) -> None:
 def calls(monkeypatch: pytest.MonkeyPatch, record: Record) -> list[tuple[Any, ...]]:
     seen: list[tuple[Any, ...]] = []
 
-    def run(*args: Any, on_cell: Callable[[Cell], None], **options: Any) -> Report:
-        seen.append((*args, options))
+    def run(*args: Any, settings: Settings, **options: Any) -> Report:
+        seen.append((*args, options | {"settings": settings}))
         cells = [Cell("m", "T1", "scored", record), Cell("m", "T2", "hit", record)]
         if "bad" in args[0]:
             cells.append(Cell("bad", "T3", "failed", reason="because"))
         for cell in cells:
-            on_cell(cell)
+            settings.on_cell(cell)
         return Report(tuple(cells))
 
     monkeypatch.setattr(runner, "run", run)
@@ -91,12 +134,12 @@ def test_run_prints_each_cell_and_a_summary(calls: list[Any], capsys: pytest.Cap
 
 def test_a_failed_task_is_an_exit_status(calls: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert call("run", "--model", "m", "bad", "--suite", "pydoc", "--quiet") == 1
-    assert calls[0][4]["progress"] is False
+    assert calls[0][4]["settings"].progress is False
     assert "failed: bad  T3: because" in capsys.readouterr().out
 
 
 def test_naming_tasks_runs_no_suite(calls: list[Any]) -> None:
     call("run", "--model", "m", "--tasks", "SciFact", "--packages", "numpy", "--precision", "bf16-mixed")
     assert calls[0][1:3] == ([], ["SciFact"])
-    assert calls[0][4]["packages"] == ["numpy"]
-    assert calls[0][4]["precision"] == "bf16-mixed"
+    assert calls[0][4]["sources"].packages == ["numpy"]
+    assert calls[0][4]["settings"].precision == "bf16-mixed"

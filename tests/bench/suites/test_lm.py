@@ -3,25 +3,36 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from bench.protocols import NotApplicableError
+from bench.parallel import ALONE
+from bench.protocols import Context, NotApplicableError
 from bench.suites import lm
 
 
 @dataclass(frozen=True)
 class Sums:
-    nats: float
+    window_nats: NDArray[np.float64]
     tokens: int
-    bytes: int
-    kind: Literal["causal", "masked"] = "causal"
+    window_bytes: NDArray[np.int64]
+
+    @property
+    def nats(self) -> float:
+        return float(self.window_nats.sum())
+
+    @property
+    def bytes(self) -> int:
+        return int(self.window_bytes.sum())
 
 
 @dataclass
 class FakeLanguageModel:
-    """Every byte is one token of one of 256 kinds, all equally likely."""
+    """Every byte is one token of one of 256 kinds; how likely it is depends on the text."""
 
     kind: Literal["causal", "masked"] = "causal"
 
@@ -29,51 +40,68 @@ class FakeLanguageModel:
         return "info"
 
     def score(self, texts: Sequence[str], *, stream: bool, progress: bool = False) -> Sums:
-        size = sum(len(text.encode()) for text in texts)
-        return Sums(size * math.log(256), size, size, self.kind)
+        sizes = np.array([len(text.encode()) for text in texts])
+        bits = 8 + np.arange(len(texts)) % 2 * 2 - 1
+        return Sums((sizes * bits).astype(np.float64) * math.log(2), int(sizes.sum()), sizes)
 
 
-def test_a_uniform_model_over_bytes_needs_eight_bits(
-    new_splits: Callable[..., Any], new_model: Callable[..., Any]
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(tmp_path, tmp_path, ALONE, None, progress=False)
+
+
+def test_bits_are_counted_over_the_split_with_an_interval(
+    new_splits: Callable[..., Any], new_model: Callable[..., Any], context: Context
 ) -> None:
-    task = lm.pydoc_text(new_splits())
-    outcome = task.score(new_model(language_model=FakeLanguageModel()), progress=False)
+    task = lm.pydoc_text(new_splits(), "causal")
+    task.prepare()
+    outcome = task.score(new_model(language_model=FakeLanguageModel()), context)
     assert outcome.task == task.info
-    assert outcome.scores.main == pytest.approx(8)
-    assert outcome.scores.all["perplexity"] == pytest.approx(256)
+    assert outcome.scores.main == pytest.approx(8, abs=0.1)
     assert outcome.scores.all["bytes"] == sum(len(text) for text in new_splits().texts("test"))
+    assert outcome.examples is not None
+    assert outcome.examples.statistic() == pytest.approx(outcome.scores.main)
+    assert outcome.scores.interval is not None
+    assert outcome.scores.interval.low < outcome.scores.main < outcome.scores.interval.high
+    assert outcome.scores.interval.unit == "window"
 
 
-def test_numbers_of_a_masked_model_have_names_of_their_own(
-    new_splits: Callable[..., Any], new_model: Callable[..., Any]
+def test_a_masked_model_has_a_task_of_its_own(
+    new_splits: Callable[..., Any], new_model: Callable[..., Any], context: Context
 ) -> None:
-    task = lm.pydoc_text(new_splits())
-    outcome = task.score(new_model(language_model=FakeLanguageModel("masked")), progress=False)
+    task, causal = lm.pydoc_text(new_splits(), "masked"), lm.pydoc_text(new_splits(), "causal")
+    model = new_model(language_model=FakeLanguageModel("masked"))
+    with pytest.raises(NotApplicableError, match="causal language models; this one is masked"):
+        causal.describe(model)
+    task.prepare()
+    outcome = task.score(model, context)
     assert outcome.task.metric == "pseudo_bits_per_byte"
     assert {"pseudo_bits_per_byte", "pseudo_perplexity"} < outcome.scores.all.keys()
     assert "perplexity" not in outcome.scores.all
+    assert task.info.name != causal.info.name
 
 
 def test_sums_are_over_the_split_not_means_of_texts() -> None:
-    _, scores = lm.summarize(Sums(nats=10 * math.log(2), tokens=5, bytes=20))
+    sums = Sums(np.array([1.0, 9.0]) * math.log(2), 5, np.array([15, 5]))
+    scores = lm.summarize(sums, "causal")
     assert scores.main == pytest.approx(0.5)
     assert scores.all["perplexity"] == pytest.approx(4)
 
 
 def test_nothing_to_score_is_an_error() -> None:
     with pytest.raises(ValueError, match="texts are empty"):
-        lm.summarize(Sums(0.0, 0, 0))
+        lm.summarize(Sums(np.zeros(0), 0, np.zeros(0, dtype=np.int64)), "causal")
 
 
 def test_an_embedding_model_is_not_applicable(new_splits: Callable[..., Any], new_model: Callable[..., Any]) -> None:
     with pytest.raises(NotApplicableError, match="needs a language model"):
-        lm.pydoc_text(new_splits()).describe(new_model(encoder=object()))
+        lm.pydoc_text(new_splits(), "causal").describe(new_model(encoder=object()))
 
 
 def test_the_revision_is_that_of_the_texts(new_splits: Callable[..., Any]) -> None:
-    first, again, other = (lm.pydoc_text(new_splits(salt=salt)).info.revision for salt in ("", "", "x"))
+    first, again, other = (lm.pydoc_text(new_splits(salt=salt), "causal").info.revision for salt in ("", "", "x"))
     assert first == again
-    assert lm.pydoc_text(new_splits(count=19)).info.revision != first
+    assert lm.pydoc_text(new_splits(count=19), "causal").info.revision != first
     assert other == first  # the salt is in names, not in texts
 
 
@@ -85,6 +113,6 @@ def test_long_splits_are_sampled(monkeypatch: pytest.MonkeyPatch, new_splits: Ca
 
 
 def test_wikitext_is_pinned_to_a_revision() -> None:
-    info = lm.wikitext2().info
+    info = lm.wikitext2("causal").info
     assert info.revision == lm.WIKITEXT_REVISION
     assert not info.higher_is_better
