@@ -64,7 +64,8 @@ def _pages(board: Board) -> dict[str, str]:
         "index.html": render.index(board, chart(board)),
         "leaderboard.csv": downloads.to_csv(board),
         "leaderboard.json": downloads.to_json(board),
-        **{f"models/{row.page}.html": render.model_page(board, row) for row in board.rows},
+        **{f"models/{row.page}.html": render.model_page(board, row) for row in board.pages},
+        **{f"tasks/{column.page}.html": render.task_page(board, column) for column in board.columns if column.task},
         **{f"assets/{name}": text for name, text in bundle.assets().items()},
     }
 
@@ -79,9 +80,10 @@ def _check_places(results: Path, out: Path) -> None:
 
 
 def _copy(record: Record, results: Path, folder: Path) -> None:
-    identity = (record.model.name, record.model.revision, record.task.name)
-    source, copy = path_of(results, *identity), path_of(folder, *identity)
+    source, copy = (path_of(root, record.model, record.task) for root in (results, folder))
     _write(copy, source.read_bytes())
+    if record.examples is not None and source.with_name(record.examples.file).is_file():
+        _write(copy.with_name(record.examples.file), source.with_name(record.examples.file).read_bytes())
     if read(copy) != record:
         raise ValueError(f"{source} changed while the site was built; build it again")
 

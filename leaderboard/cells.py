@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.records import TaskInfo
+from bench.records import Interval, TaskInfo
 
 Form = Literal["score", "count", "bytes", "seconds", "text"]
 
@@ -23,6 +23,8 @@ class Column:
         form: how values are written.
         better: which way is good, None where that is not a question.
         task: what it scores, None for means and facts.
+        page: stem of the file name of its task's page; may be empty.
+        mark: what is wrong with its data; may be empty.
     """
 
     key: str
@@ -33,6 +35,8 @@ class Column:
     form: Form
     better: Literal["higher", "lower"] | None = None
     task: TaskInfo | None = None
+    page: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,16 @@ class Cell:
 
     Args:
         value: None where there is none; a missing score is never 0.
-        note: why there is no value.
+        note: why there is no value, or what more there is to say of it.
         applicable: false where there could not be one.
-        best: whether no other row is better.
+        best: whether no other row is better, as far as can be told.
+        interval: of the value.
+        rank: 1 + the number of rows that are significantly better, None where that was not tested.
     """
 
     value: float | str | None
     note: str = ""
     applicable: bool = True
     best: bool = False
+    interval: Interval | None = None
+    rank: int | None = None

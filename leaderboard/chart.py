@@ -53,7 +53,7 @@ class Chart:
 
 def chart(board: Board) -> Chart | None:
     """The chart of `board`, or None if no model has both a score and a cost."""
-    scores = [j for j, column in enumerate(board.columns) if column.better]
+    scores = [j for j, column in enumerate(board.columns) if column.better and column.form == "score"]
     costs = [j for j, column in enumerate(board.columns) if column.key in COSTS]
     points = [
         {

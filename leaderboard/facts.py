@@ -31,6 +31,7 @@ COLUMNS = (
     Column("encoder", "Encoder", "Choices", "", "body of the model", "text"),
     Column("head", "Head", "Choices", "", "output head", "text"),
     Column("optimizer", "Optimizer", "Choices", "", "optimizer of the training run", "text"),
+    Column("schedule", "Schedule", "Choices", "", "learning rate over the training run", "text"),
     Column("data", "Data", "Choices", "", "training data", "text"),
 )
 

@@ -24,10 +24,17 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Results:
-    """What a results folder holds."""
+    """What a results folder holds.
+
+    Args:
+        records: every usable one.
+        refused: every file that is none.
+        root: the folder, None for records that were never written.
+    """
 
     records: tuple[Record, ...]
     refused: tuple[Refusal, ...]
+    root: Path | None = None
 
 
 def load(results_dir: str | Path) -> Results:
@@ -45,7 +52,7 @@ def load(results_dir: str | Path) -> Results:
         raise ValueError(f"{root}: none of {len(refused)} files is a usable record; {first.file}: {first.reason}")
     if not records:
         raise ValueError(f"{root}: no records (MODEL/REVISION/TASK.json) here; make some with `zoo bench run`")
-    return Results(tuple(records), refused)
+    return Results(tuple(records), refused, root)
 
 
 def _reason(message: str, path: Path, root: Path) -> str:

@@ -10,7 +10,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from bench.records import Record, path_of
+from bench.records import Interval, Record, path_of
 from leaderboard.aggregate import Board, Row
 from leaderboard.cells import Cell, Column
 from leaderboard.chart import Chart
@@ -30,6 +30,37 @@ def index(board: Board, chart: Chart | None) -> str:
 def model_page(board: Board, row: Row) -> str:
     """The page of one model."""
     return _environment().get_template("model.html").render(board=board, row=row)
+
+
+def task_page(board: Board, column: Column) -> str:
+    """The page of one task: its models, best first."""
+    place = board.columns.index(column)
+    scored = [(row, row.cells[place]) for row in board.rows if isinstance(row.cells[place].value, int | float)]
+    sign = -1 if column.better == "higher" else 1
+    scored.sort(key=lambda pair: sign * float(pair[1].value or 0))
+    return _environment().get_template("task.html").render(board=board, column=column, scored=scored)
+
+
+def interval_text(interval: Interval | None) -> str:
+    """An interval as people read it, or a dash.
+
+    >>> interval_text(Interval(low=0.61, high=0.68, level=0.95, method="t", unit="query", count=300))
+    '0.6100 to 0.6800'
+    """
+    return f"{score(interval.low)} to {score(interval.high)}" if interval else DASH
+
+
+def title(cell: Cell) -> str:
+    """What a value says when it is pointed at: all its digits, its interval, its rank and its note."""
+    parts = [str(cell.value)]
+    if cell.interval:
+        found = cell.interval
+        parts.append(
+            f"{found.level:.0%} interval {interval_text(found)} ({found.method}; {found.count} x {found.unit})"
+        )
+    if cell.rank:
+        parts.append(f"rank {cell.rank}")
+    return "; ".join([*parts, cell.note] if cell.note else parts)
 
 
 def cell_text(column: Column, cell: Cell) -> str:
@@ -96,7 +127,7 @@ def as_yaml(value: Mapping[str, object]) -> str:
 
 def evidence(record: Record) -> str:
     """Where the copy of a record lies in the site."""
-    return path_of("records", record.model.name, record.model.revision, record.task.name).as_posix()
+    return path_of("records", record.model, record.task).as_posix()
 
 
 def _three_digits(value: float) -> str:
@@ -113,6 +144,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(cell_text=cell_text, evidence=evidence)
+    environment.globals.update(cell_text=cell_text, cell_title=title, evidence=evidence, interval_text=interval_text)
     environment.filters.update(as_yaml=as_yaml, score=score)
     return environment

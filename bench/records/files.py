@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,7 +129,29 @@ def paths(results_dir: str | Path) -> list[Path]:
     root = Path(results_dir)
     if not root.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no results folder here; make one with `zoo bench run`", str(root))
-    return sorted(p for p in root.glob("*/*/*.json") if not p.name.endswith(FAILURE_SUFFIX) and p.name[0] != ".")
+    return sorted(Path(file.path) for file in scan(root) if is_record(file.name))
+
+
+def scan(root: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Every file two folders below `root`, hidden folders left out; `os.scandir`, because pathlib is much slower."""
+    for model in _folders(root):
+        for revision in _folders(model):
+            with os.scandir(revision) as files:
+                yield from files
+
+
+def _folders(folder: str | Path) -> list[str]:
+    with os.scandir(folder) as found:
+        return [entry.path for entry in found if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def is_record(name: str) -> bool:
+    """Whether a file of this name should be a record.
+
+    >>> is_record("SciFact.01234567.json"), is_record("SciFact.failed.json")
+    (True, False)
+    """
+    return name.endswith(".json") and not name.endswith(FAILURE_SUFFIX) and not name.startswith(".")
 
 
 def read_at_home(path: Path, results_dir: Path) -> Record | Problem:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,7 +68,16 @@ def test_a_task_brings_its_own_prompt(prompted: Model) -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_it_is_readable(prompted: Model, width: int) -> None:
     output = printed(explain(prompted), width)
-    for part in ("prompt", "'query: '", "LOST", "[CLS] a horse crosses", "mean of all 8", "cosine", "weights", "float32"):
+    for part in (
+        "prompt",
+        "'query: '",
+        "LOST",
+        "[CLS] a horse crosses",
+        "mean of all 8",
+        "cosine",
+        "weights",
+        "float32",
+    ):
         assert part in output
 
 
@@ -79,15 +86,6 @@ def test_words_of_bm25() -> None:
     (reading,) = explanation.readings
     assert (reading.pieces, reading.lost) == (("run", "hors"), 1)
     assert "counts of words" in printed(explanation)
-
-
-def test_pairs_of_a_cross_encoder(new_cross_encoder: Callable[..., Path]) -> None:
-    explanation = explain(open_model(str(new_cross_encoder()), device="cpu"), ["red cat", "the dog " * 20])
-    (reading,) = explanation.readings
-    assert reading.pieces is not None
-    assert reading.pieces[:5] == ("[CLS]", "red", "cat", "[SEP]", "the")
-    assert (len(reading.pieces), reading.lost) == (16, 45 - 16)
-    assert "first stage" in printed(explanation)
 
 
 def test_what_reads_no_texts_is_refused() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.records import Axes, Evaluation, ModelInfo, Parameters, Record, Scores, TaskInfo, write
+from bench.records import Axes, DataCheck, Evaluation, ModelInfo, Parameters, Record, Scores, TaskInfo, write
 from leaderboard.aggregate import Board, aggregate
 from leaderboard.build import build
 from leaderboard.load import Refusal, Results
@@ -34,7 +34,7 @@ def make_model(name: str, seed: int = 0, **changes: Any) -> ModelInfo:
     total = 1_000_000 * (1 + len(name))
     model = ModelInfo(
         name=name,
-        revision=_sha(f"{name} {seed}"),
+        parts={"weights": _sha(f"{name} {seed}"), "dtype": "float32"},
         kind="zoo",
         dtype="float32",
         parameters=Parameters(total, total // 2, total // 2, 0),
@@ -42,7 +42,7 @@ def make_model(name: str, seed: int = 0, **changes: Any) -> ModelInfo:
         dim=128,
         max_length=256,
         prompts={"query": "query: "},
-        axes=Axes("MaskedLM", "FullEmbedding", "DenseEncoder", "SoftmaxHead", "AdamW", "PydocCorpus"),
+        axes=Axes("MaskedLM", "FullEmbedding", "DenseEncoder", "SoftmaxHead", "AdamW", None, "PydocCorpus"),
         config={"model": {"class_path": "MaskedLM", "init_args": {"embedding": "FullEmbedding"}}, "seed": seed},
         training={
             "commit": "c0ffee",
@@ -88,12 +88,17 @@ def make_record() -> MakeRecord:
             metric=metric,
             higher_is_better=higher,
             languages=("eng-Latn",),
+            scoring="mteb 2.26.24",
+            rows=_sha(f"rows of {task}"),
+            check=DataCheck("official"),
         )
         evaluation = Evaluation(
             started="2026-01-02T03:04:05+00:00",
             seconds=12.5,
             encode_seconds=2.0,
+            texts=600,
             texts_encoded=500,
+            devices=1,
             hardware={"cpu": "Test CPU", "threads": 2},
             versions={"mteb": "2.26.0"},
             commit="c0ffee",
@@ -109,7 +114,9 @@ def make_record() -> MakeRecord:
 @pytest.fixture(scope="session")
 def sample(make_record: MakeRecord) -> list[Record]:
     """Full and tied have all; bm25 what applies; two revisions of one name; a hostile name."""
-    tied = make_model("tied", axes=Axes("MaskedLM", "TiedEmbedding", "DenseEncoder", "SoftmaxHead", "AdamW", None))
+    tied = make_model(
+        "tied", axes=Axes("MaskedLM", "TiedEmbedding", "DenseEncoder", "SoftmaxHead", "AdamW", None, None)
+    )
     return [
         make_record("full", "PydocRetrieval", 0.6123456789012345),
         make_record("full", "PydocClassification", 0.5),

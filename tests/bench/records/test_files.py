@@ -70,7 +70,8 @@ def test_a_revision_that_is_not_the_hash_of_the_parts_is_refused(tmp_path: Path,
 
 @pytest.mark.parametrize("part", ["revision", "rows", "split", "subset", "metric", "scoring"])
 def test_other_data_or_other_scoring_has_a_place_of_its_own(tmp_path: Path, record: Record, part: str) -> None:
-    other = replace(record, task=replace(record.task, **{part: "other"}))
+    changes: dict[str, Any] = {part: "other"}
+    other = replace(record, task=replace(record.task, **changes))
     assert write(record, tmp_path) != write(other, tmp_path)
     assert len(load_all(tmp_path)[0]) == 2
 
