@@ -1,4 +1,4 @@
-"""`zoo bench` and `zoo compare`: the commands, each in a module of its own that imports nothing heavy before it is run."""
+"""`zoo bench` and `zoo compare`: each command has a module that imports nothing heavy before it is run."""
 
 from __future__ import annotations
 

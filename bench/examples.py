@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bench.statistics.estimators import ESTIMATORS
 
 VERSION = 1
-_SHARED = ("gold", "denominator", "inflation")  # columns that say something about the data, not about the model
+_SHARED = ("gold", "denominator")  # columns that say something about the data, not about the model
 
 
 @dataclass(frozen=True, eq=False)

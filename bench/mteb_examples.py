@@ -233,28 +233,17 @@ def _f1_of_label(gold: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]
     return values
 
 
-def _clustering(
-    task: Any, predictions: Mapping[str, Any], split: str, subset: str, part: Mapping[str, Any]
-) -> dict[str, Part]:
-    """Each experiment clusters a resample of the documents anew: a bootstrap already, of `drawn` out of `there`.
+def _clustering(task: Any, _: Mapping[str, Any], split: str, subset: str, part: Mapping[str, Any]) -> dict[str, Part]:
+    """Each experiment clusters a resample of the documents anew, so that the experiments are a bootstrap already.
 
-    Where more are drawn than there are, the spread of the experiments is too small by the root of the ratio.
+    Most of their spread is that of k-means itself. Where more documents are drawn than there are, the part that the
+    documents have in it is too small; scaling it up would scale the noise of k-means too, so it is left as it is.
     """
     key = {"v_measure": "v_measures", "ami": "ami_scores"}.get(task.metadata.main_score)
     if key is None:
         raise UnknownError(f"{task.metadata.main_score} of a clustering is not known here")
-    there = len(_data(task, split, subset))
-    if task.max_fraction_of_documents_to_embed is not None:
-        there = min(there, int(task.max_fraction_of_documents_to_embed * there))
-    elif task.max_document_to_embed is not None:
-        there = min(there, task.max_document_to_embed)
-    levels = predictions[subset][split]
-    values, inflation = [], 1.0
-    for level, experiments in part[key].items():
-        values += experiments
-        inflation = max(inflation, math.sqrt(len(levels[level][0]) / there))
-    columns = {"values": np.array(values, float), "inflation": np.full(len(values), inflation)}
-    return {"": ("resampled", "experiment", np.arange(len(values)), columns)}
+    values = np.array([value for experiments in part[key].values() for value in experiments], float)
+    return {"": ("resampled", "experiment", np.arange(len(values)), {"values": values})}
 
 
 def _clustering_sets(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from bench.models.opening import LEXICAL, PRECISIONS
@@ -62,6 +64,7 @@ def sources_of(args: argparse.Namespace) -> Sources:
 
 def run(args: argparse.Namespace) -> int:
     """Score models; 1 if a task failed, else 0."""
+    _calm(progress=_wants_progress(args))
     from bench import runner
 
     suites = args.suite or ([] if args.tasks else list(DEFAULT_SUITES))
@@ -90,15 +93,25 @@ def _settings(args: argparse.Namespace) -> Settings:
         precision=args.precision,
         faiss=args.faiss,
         workers=workers,
-        progress=not args.quiet and sys.stderr.isatty() and workers.rank == 0,
+        progress=_wants_progress(args) and workers.rank == 0,
         on_cell=lambda cell: tqdm.write(line_of(cell)),
     )
 
 
+def _wants_progress(args: argparse.Namespace) -> bool:
+    return not args.quiet and sys.stderr.isatty()
+
+
+def _calm(*, progress: bool) -> None:
+    """Keep away what libraries say that nobody can act on: metrics undefined for one class, bars in a log file."""
+    warnings.filterwarnings("ignore", module=r"sklearn\.")
+    if not progress:
+        for library in ("HF_DATASETS", "HF_HUB"):  # the second is that of transformers too
+            os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", "1")
+
+
 def _launched_by_another() -> bool:
     """Whether torchrun or SLURM started several of us."""
-    import os
-
     return any(int(os.environ.get(name, "1")) > 1 for name in ("WORLD_SIZE", "SLURM_NTASKS"))
 
 

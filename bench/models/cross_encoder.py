@@ -152,12 +152,10 @@ def _first_stage(info: ModelInfo) -> str:
 
 def _parts(model: Any) -> dict[str, str]:
     return {
-        "weights": model_parts._weights(model),
-        "tokenizer": model_parts._digest(model_parts._tokenizer_facts(model.tokenizer)),
-        "modules": model_parts._digest(
-            [[type(module).__name__, model_parts._module_facts(module)] for module in model]
-        ),
-        "prompts": model_parts._digest([model.prompts, model.default_prompt_name]),
+        "weights": model_parts.weights(model),
+        "tokenizer": model_parts.digest(model_parts.tokenizer_facts(model.tokenizer)),
+        "modules": model_parts.digest([[type(module).__name__, model_parts.module_facts(module)] for module in model]),
+        "prompts": model_parts.digest([model.prompts, model.default_prompt_name]),
         "max_length": str(model.max_seq_length),
         "output": "score before activation",
     }

@@ -18,11 +18,11 @@ def parts_of(model: SentenceTransformer, dtype: str) -> dict[str, str]:
         dtype: of the computation.
     """
     return {
-        "weights": _weights(model),
-        "tokenizer": _digest(_tokenizer_facts(model.tokenizer)),
-        "modules": _digest([[type(module).__name__, _module_facts(module)] for module in model]),
+        "weights": weights(model),
+        "tokenizer": digest(tokenizer_facts(model.tokenizer)),
+        "modules": digest([[type(module).__name__, module_facts(module)] for module in model]),
         "pooling": _pooling(model),
-        "prompts": _digest([model.prompts, model.default_prompt_name]),
+        "prompts": digest([model.prompts, model.default_prompt_name]),
         "similarity": str(model.similarity_fn_name),
         "truncate_dim": str(model.truncate_dim),
         "max_length": str(model.get_max_seq_length()),
@@ -30,26 +30,30 @@ def parts_of(model: SentenceTransformer, dtype: str) -> dict[str, str]:
     }
 
 
-def _weights(model: SentenceTransformer) -> str:
-    digest = hashlib.sha256()
+def weights(model: Any) -> str:
+    """sha256 of all tensors of `model`, with their names, types and shapes."""
+    hashed = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()
 
 
-def _digest(facts: Any) -> str:
+def digest(facts: Any) -> str:
+    """sha256 of plain values."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _tokenizer_facts(tokenizer: Any) -> Any:
+def tokenizer_facts(tokenizer: Any) -> Any:
+    """All that decides the tokens of a text; padding and truncation are left over from the last batch."""
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         return getattr(tokenizer, "get_vocab", dict)()
     facts = json.loads(tokenizer.backend_tokenizer.to_str())
     return {key: value for key, value in facts.items() if key not in ("padding", "truncation")}
 
 
-def _module_facts(module: Any) -> dict[str, Any]:
+def module_facts(module: Any) -> dict[str, Any]:
+    """Configuration of a module, without where it came from and which version wrote it."""
     facts = dict(module.get_config_dict()) if hasattr(module, "get_config_dict") else {}
     network = getattr(module, "auto_model", None)
     if network is not None:

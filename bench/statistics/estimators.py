@@ -36,12 +36,8 @@ def ratio(columns: Columns, weights: Weights) -> Draws:
 
 
 def resampled(columns: Columns, weights: Weights) -> Draws:
-    """Mean of `values` that are scores on resamples of the data already; their deviations are scaled by `inflation`."""
-    values, inflation = columns["values"], float(columns["inflation"][0])
-    centre = float(values.mean())
-    deviations = _divide(weights @ values, weights.sum(axis=1)) - centre
-    draws: Draws = centre + inflation * deviations
-    return draws
+    """Mean of `values` that are scores on resamples of the data already: one of them is a draw."""
+    return mean(columns, weights)
 
 
 def accuracy(columns: Columns, weights: Weights) -> Draws:

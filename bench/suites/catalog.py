@@ -25,12 +25,13 @@ SUITES: Mapping[str, tuple[str, ...]] = {
     # Small members of MTEB(eng, v2) and BEIR, one or more of each kind of task; minutes on a CPU.
     "mini": (
         "SciFact",
+        "LIMITSmallRetrieval",
         "STSBenchmark",
         "SICK-R",
         "Banking77Classification",
         "TweetSentimentExtractionClassification",
         "SIB200ClusteringS2S[eng_Latn]",
-        "KorNLI",
+        "PawsXPairClassification[en]@validation",
     ),
     "glue": tuple(f"GLUE/{name}" for name in SPECS),
     "efficiency": ("EncodingLatency", "EncodingThroughput", "PeakMemory", "ModelSize"),

@@ -101,6 +101,7 @@ class GlueTask:
         with self._lock:
             self._data = None
 
+    @property
     def datasets(self) -> Mapping[str, Callable[[], Dataset]]:
         """What a bundle must hold for this task."""
         return data.loaders(self.spec)

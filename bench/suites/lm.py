@@ -76,6 +76,7 @@ class LanguageModelTask:
         """Drop the texts."""
         self._texts = None
 
+    @property
     def datasets(self) -> Mapping[str, Callable[[], Dataset]]:
         """What a bundle must hold for this task."""
         return self._datasets

@@ -121,6 +121,8 @@ class MtebTask:
         """A task as its constructor and the loading of its data left it; making it seeds the libraries."""
         assert self.task is not None, "prepare() comes first"
         fresh, loaded = self._make(), self.task
+        # loading changes settings of some tasks, such as the share of the documents that is clustered
+        vars(fresh).update({k: v for k, v in vars(loaded).items() if v is None or isinstance(v, str | int | float)})
         fresh.dataset, fresh.data_loaded = loaded.dataset, True
         fresh.rng_state, fresh.np_rng = copy.deepcopy(loaded.rng_state), copy.deepcopy(loaded.np_rng)
         return fresh

@@ -165,7 +165,8 @@ def test_import_marks_what_it_brings_and_replaces_nothing(official: Callable[...
     assert (record.model.kind, record.model.name) == ("imported", "zoo/full")
     assert record.model.parts["mteb"] == "zoo/full"
     assert record.scores.main == pytest.approx(0.5)
-    assert record.scores.all == flatten(NUSA)
+    expected: Any = NUSA
+    assert record.scores.all == flatten(expected)
     assert record.scores.interval is None
     assert "interval" in record.scores.absent
     assert record.task.check is not None

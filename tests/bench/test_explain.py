@@ -17,9 +17,9 @@ from bench.protocols import Model
 
 
 def printed(explanation: Any, width: int = 80) -> str:
-    console = Console(width=width, file=io.StringIO())
-    console.print(render(explanation))
-    output = console.file.getvalue()  # type: ignore[attr-defined]
+    file = io.StringIO()
+    Console(width=width, file=file).print(render(explanation))
+    output = file.getvalue()
     assert max(len(line) for line in output.splitlines()) <= width
     return output
 

@@ -34,11 +34,18 @@ class ByLength:
 
 
 def search(model: Any, **options: Any) -> dict[str, dict[str, float]]:
-    reranker = MtebReranker(model, Meter(), depth=2)
+    reranker: Any = MtebReranker(model, Meter(), depth=2)
     assert isinstance(reranker, SearchProtocol)
     reranker.index(CORPUS, task_metadata=None, hf_split="test", hf_subset="default", encode_kwargs={}, num_proc=None)
-    arguments = {"task_metadata": None, "hf_split": "test", "hf_subset": "default", "encode_kwargs": {}, "top_k": 10}
-    return reranker.search(QUERIES, **{**arguments, **options})
+    arguments: dict[str, Any] = {
+        "task_metadata": None,
+        "hf_split": "test",
+        "hf_subset": "default",
+        "encode_kwargs": {},
+        "top_k": 10,
+    }
+    found: dict[str, dict[str, float]] = reranker.search(QUERIES, **{**arguments, **options})
+    return found
 
 
 def test_candidates_are_ranked_and_ties_go_to_the_smaller_id() -> None:

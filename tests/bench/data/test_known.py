@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,8 @@ def test_rows_are_known_after_they_were_loaded_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", ["revision", "split", "subset", "scoring"])
 def test_other_data_is_not_known(tmp_path: Path, part: str) -> None:
     KnownRows(tmp_path).remember(LOADED)
-    other = replace(INFO, **{part: "other"})
+    changes: dict[str, Any] = {part: "other"}
+    other = replace(INFO, **changes)
     assert KnownRows(tmp_path).complete(other) == other
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder
 
+from bench.explain import explain
 from bench.models.cross_encoder import CrossEncoderModel
 from bench.models.opening import kind_of, open_model
 
@@ -38,7 +39,12 @@ def test_equal_pairs_are_read_once_and_long_ones_together(
     model = CrossEncoderModel(str(new_cross_encoder()), "cpu", "32-true")
     read: list[Any] = []
     real = model._model.predict
-    monkeypatch.setattr(model._model, "predict", lambda pairs, **k: read.extend(pairs) or real(pairs, **k))
+
+    def predict(pairs: Any, **kwargs: Any) -> Any:
+        read.extend(pairs)
+        return real(pairs, **kwargs)
+
+    monkeypatch.setattr(model._model, "predict", predict)
     model.score(PAIRS)
     assert read == [list(PAIRS[3]), list(PAIRS[0]), list(PAIRS[1])]
 
@@ -86,3 +92,12 @@ def test_a_classifier_of_pairs_is_refused(new_cross_encoder: Callable[..., Path]
 def test_a_precision_that_it_does_not_have_is_refused(new_cross_encoder: Callable[..., Path]) -> None:
     with pytest.raises(ValueError, match="32-true and bf16-mixed"):
         open_model(str(new_cross_encoder()), device="cpu", precision="bf16-true")
+
+
+def test_what_it_reads_can_be_explained(new_cross_encoder: Callable[..., Path]) -> None:
+    explanation = explain(open_model(str(new_cross_encoder()), device="cpu"), ["red cat", "the dog " * 20])
+    (reading,) = explanation.readings
+    assert reading.pieces is not None
+    assert reading.pieces[:5] == ("[CLS]", "red", "cat", "[SEP]", "the")
+    assert (len(reading.pieces), reading.lost) == (16, 45 - 16)
+    assert explanation.facts["first stage"].startswith("bm25")

@@ -103,11 +103,11 @@ def test_groups_are_resampled_apart() -> None:
 
 def test_resamples_of_the_data_have_students_t() -> None:
     values = np.array([0.5, 0.52, 0.48, 0.51, 0.49])
-    columns = {"values": values, "inflation": np.full(5, 2.0)}
-    examples = Examples("v_measure", "resampled", "experiment", (Group("test/default", np.arange(5), columns),))
+    group = Group("test/default", np.arange(5), {"values": values})
+    examples = Examples("v_measure", "resampled", "experiment", (group,))
     assert examples.statistic() == pytest.approx(0.5)
     found = interval(examples)
-    assert (found.high - found.low) / 2 == pytest.approx(2.776 * 2 * values.std(ddof=1), rel=0.05)
+    assert (found.high - found.low) / 2 == pytest.approx(2.776 * values.std(ddof=1), rel=0.05)
 
 
 def test_no_interval_where_nothing_is_known() -> None:

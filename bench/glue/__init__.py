@@ -1,0 +1,1 @@
+"""GLUE: fine-tuning of an encoder on nine tasks by one declared recipe."""
