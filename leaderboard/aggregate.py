@@ -190,7 +190,7 @@ def _suite_columns(tasks: Sequence[TaskInfo]) -> list[Column]:
         columns.append(Column(f"{suite}/rank", RANK, suite, "", ranks, "count", "lower"))
         columns.append(Column(f"{suite}/mean", "Mean", suite, f"of {len(tasks)} tasks", about, "score", "higher"))
     for number, task in enumerate(tasks, 1):
-        title = task.name if names[task.name] == 1 else f"{task.name} ({task.split}, {task.revision[:8]}, no. {number})"
+        title = task.name if names[task.name] == 1 else f"{task.name} ({_difference(task, tasks)}, no. {number})"
         about = f"{task.type} on {task.dataset}, {task.split}, revision {task.revision[:12]}"
         better: Literal["higher", "lower"] = "higher" if task.higher_is_better else "lower"
         columns.append(
@@ -214,6 +214,14 @@ def _suite_columns(tasks: Sequence[TaskInfo]) -> list[Column]:
 
 def _mark(task: TaskInfo) -> str:
     return f"not the official data: {task.check.note}" if task.check and task.check.status == "deviates" else ""
+
+
+def _difference(task: TaskInfo, tasks: Sequence[TaskInfo]) -> str:
+    """What tells `task` from the others of its name, such as the machine that a speed was measured on."""
+    others = [other for other in tasks if other.name == task.name]
+    parts = {"subset": task.subset, "split": task.split, "revision": task.revision[:8], "scoring": task.scoring}
+    told = [text for part, text in parts.items() if len({getattr(other, part) for other in others}) > 1]
+    return ", ".join(told) or "other rows"
 
 
 def _suite_cells(model: ModelInfo, tasks: Sequence[TaskInfo], runs: Sequence[Sequence[Record]]) -> list[Cell]:

@@ -53,6 +53,7 @@ class SentenceTransformerModel:
         if self._dtype == "bfloat16-true":
             _halve(self._model)
         self._info = self._describe(parts)
+        self._bytes = _bytes_by_part(self._model)
         if self._model.device.type == "cpu" and self._dtype != "bfloat16":
             fused.optimize(self._model)
 
@@ -88,6 +89,10 @@ class SentenceTransformerModel:
     def describe(self) -> ModelInfo:
         """What is being scored."""
         return self._info
+
+    def bytes_by_part(self) -> dict[str, int]:
+        """Bytes of parameters and buffers."""
+        return self._bytes
 
     def route(self, prompt: str | None, role: Role | None) -> Route:
         """The prompt that `encode`, `encode_query` or `encode_document` would take, and the role if it matters."""
@@ -142,6 +147,19 @@ class SentenceTransformerModel:
             max_length=model.get_max_seq_length(),
             prompts={name: prompt for name, prompt in model.prompts.items() if prompt},
         )
+
+
+def _bytes_by_part(model: SentenceTransformer) -> dict[str, int]:
+    network = getattr(model[0], "auto_model", None)
+    table = {} if network is None else {id(t): t for t in network.get_input_embeddings().parameters()}
+    body = {id(t): t for t in [*model[0].parameters(), *model[0].buffers()] if id(t) not in table}
+    seen = {*table, *body}
+    rest = {id(t): t for t in [*model.parameters(), *model.buffers()] if id(t) not in seen}
+    return {"embedding": _bytes(table), "encoder": _bytes(body), "head": 0, "rest": _bytes(rest)}
+
+
+def _bytes(tensors: Mapping[int, torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
 def _halve(model: SentenceTransformer) -> None:

@@ -67,6 +67,19 @@ class ZooEncoder:
         """What is being scored."""
         return self._info
 
+    def bytes_by_part(self) -> dict[str, int]:
+        """Bytes of parameters and buffers; a shared tensor counts with the first part that has it."""
+        objective = self._encoder.objective
+        parts = {name: getattr(objective, name, None) for name in ("embedding", "encoder", "head")}
+        seen: set[int] = set()
+        sizes = {}
+        for name, module in {**parts, "rest": objective}.items():
+            tensors = [] if module is None else [*module.parameters(), *module.buffers()]
+            own = {id(tensor): tensor for tensor in tensors if id(tensor) not in seen}
+            sizes[name] = sum(tensor.numel() * tensor.element_size() for tensor in own.values())
+            seen |= own.keys()
+        return sizes
+
     @property
     def batch_tokens(self) -> int:
         """Tokens a batch."""

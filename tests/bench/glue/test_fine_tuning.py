@@ -94,7 +94,7 @@ def test_equals_transformers(
     """The same rows in the same order without dropout: what the loop of transformers would give."""
     transformer = make_transformer(dropout=0.0)
     body = TransformerBody(transformer)
-    recipe = replace(RECIPE, dropout=0.0, weight_decay=0.1, warmup=0.0)
+    recipe = replace(RECIPE, epochs=5, dropout=0.0, weight_decay=0.1, warmup=0.0)
     train = TokenizedRows.of(make_rows(150), body, 24)
     found = FineTuning(body, SPECS["CoLA"], recipe, train, None, CPU, "32-true").run(
         SETTING, {"validation": TokenizedRows.of(scored, body, 24)}
@@ -108,10 +108,10 @@ def test_equals_transformers(
     decayed = [p for n, p in model.named_parameters() if not ("bias" in n or "LayerNorm" in n)]
     groups = [{"params": kept, "weight_decay": 0.0}, {"params": decayed, "weight_decay": 0.1}]
     optimizer = torch.optim.AdamW(groups, lr=SETTING.learning_rate)
-    schedule = get_linear_schedule_with_warmup(optimizer, 0, 3 * 19)
+    schedule = get_linear_schedule_with_warmup(optimizer, 0, 5 * 19)
     rng = np.random.default_rng(SETTING.seed)
     model.train()
-    for _ in range(3):
+    for _ in range(5):
         for batch in length_grouped(train.lengths, 8, rng):
             inputs = body.collate([train.rows[i] for i in batch])
             model(**inputs, labels=train.labels[batch]).loss.backward()

@@ -133,6 +133,9 @@ def test_sizes_are_described(model: SentenceTransformerModel) -> None:
     assert info.parameters is not None
     assert (info.parameters.total, info.dim, info.max_length, info.dtype) == (22713216, 384, 256, "float32")
     assert info.parameters.embedding == 30522 * 384
+    sizes = model.bytes_by_part()
+    assert sum(sizes.values()) == model.describe().bytes
+    assert sizes["embedding"] == 4 * 11_720_448
 
 
 def test_a_copy_elsewhere_has_the_same_revision(model: SentenceTransformerModel, tmp_path: Path) -> None:

@@ -86,3 +86,14 @@ def test_both_sides_of_a_language_model_share_the_revision(monkeypatch: pytest.M
     assert run.language_model is not None
     assert run.language_model.describe() == run.encoder.describe()
     assert run.language_model.score(["x"], stream=True) is sums
+
+
+def test_bytes_of_a_shared_tensor_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = torch.nn.Module()
+    objective.embedding = torch.nn.Embedding(10, 4)
+    objective.encoder = torch.nn.Linear(4, 4)
+    objective.head = torch.nn.Linear(4, 10)
+    objective.head.weight = objective.embedding.weight
+    objective.register_buffer("counter", torch.zeros(1, dtype=torch.int64))
+    sizes = open_run(monkeypatch, objective).encoder.bytes_by_part()
+    assert sizes == {"embedding": 160, "encoder": 80, "head": 40, "rest": 8}
