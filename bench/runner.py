@@ -226,6 +226,8 @@ class _ModelRun:
         result, error = None, None
         try:
             result = action()
+        except NotApplicableError:  # follows from the model and the data, so all processes say so
+            raise
         except Exception as problem:
             error = problem
         self._workers.agree(error)

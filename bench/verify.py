@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def verify(
         described = task.describe(opened)
         task.prepare()
         embedder = None if opened.encoder is None else Embedder(opened.encoder)
-        outcome = task.score(opened, Context(None, Path(path).parent, ALONE, embedder, progress=False))
+        with tempfile.TemporaryDirectory() as scratch:  # what a task keeps beside its records must not be found
+            outcome = task.score(opened, Context(None, Path(scratch), ALONE, embedder, progress=False))
     except NotApplicableError as reason:
         raise ValueError(f"{path}: {source} cannot be scored on {record.task.name}: {reason}") from reason
     changed = [f"model's {part}" for part in records.differences(record.model.parts, described.parts)]
