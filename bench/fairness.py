@@ -19,6 +19,17 @@ AXES: Mapping[str, str] = {
     "data": "data",
 }
 SEED = "seed_everything"
+# Where files lie and what is printed: no weight depends on it.
+PLACES = (
+    "run_dir",
+    "ckpt_path",
+    "data.init_args.cache_dir",
+    "trainer.default_root_dir",
+    "trainer.logger",
+    "trainer.log_every_n_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+)
 CONFIG = "config"
 TOKENS = "tokens_seen"
 TOKENS_TOLERANCE = 0.01
@@ -34,7 +45,7 @@ def conditions(model: ModelInfo) -> dict[str, str]:
     found |= {f"parts.{name}": model.parts[name] for name in ("pooling", "similarity") if name in model.parts}
     if model.config is None:
         return {**found, CONFIG: f"unknown (not trained here; revision {model.revision[:12]})"}
-    return found | {name: value for name, value in flatten(model.config) if name != SEED}
+    return found | {name: value for name, value in flatten(model.config) if not within(name, (SEED, *PLACES))}
 
 
 def flatten(config: Any, name: str = "") -> Iterator[tuple[str, str]]:

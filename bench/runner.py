@@ -191,11 +191,14 @@ class _ModelRun:
             self._bar.set_description(f"{described.name}: {task.info.name}")
             return self._run_task(model, described, task, context)
         except NotApplicableError as reason:
-            name = described.name if described is not None else label or name_of(model)
-            return Cell(name, task.info.name, "not applicable", reason=str(reason))
+            described = described or described_as(model, label)
+            if self._workers.rank == 0:
+                name, text = described.name, str(reason)
+                failures.note(self._results, name, described, task.info.name, text, "not applicable")
+            return Cell(described.name, task.info.name, "not applicable", reason=str(reason))
         except Exception as error:
-            name = described.name if described is not None else label or name_of(model)
-            return self._failed(name, described, task.info.name, error)
+            described = described or described_as(model, label)
+            return self._failed(described.name, described, task.info.name, error)
 
     def _run_task(self, model: Model, described: ModelInfo, task: Task, context: Context) -> Cell:
         started, clock = datetime.now(UTC), time.perf_counter()
@@ -272,8 +275,9 @@ class _ModelRun:
         return Cell(name, task, "failed", reason=reason)
 
 
-def name_of(model: Model) -> str:
-    """What a model calls itself."""
+def described_as(model: Model, label: str | None) -> ModelInfo:
+    """A model by any of its sides, called `label` if there is one."""
     side = model.encoder or model.searcher or model.language_model or model.cross_encoder
     assert side is not None, "a model can do something"
-    return side.describe().name
+    info = side.describe()
+    return replace(info, name=label or info.name)

@@ -72,6 +72,18 @@ def fingerprint(objective: Objective, *facts: str) -> str:
     return hashlib.sha256(json.dumps([parts(objective), *facts], sort_keys=True).encode()).hexdigest()
 
 
+def _facts(objective: Objective) -> JsonDict:
+    return {name: value for name, value in objective.run_facts.items() if name != "config"}
+
+
+def _config(objective: Objective) -> JsonDict | None:
+    """The whole resolved configuration of the run; of a run from Python as much as is known."""
+    if "config" in objective.run_facts:
+        whole: JsonDict = objective.run_facts["config"]
+        return whole
+    return None if objective.resolved_config is None else {"model": objective.resolved_config}
+
+
 def describe(objective: Objective) -> JsonDict:
     """Sizes by part, axes, configuration and training facts of a built objective, as JSON values."""
     parts = {name: _count(objective, name) for name in ("embedding", "encoder", "head")}
@@ -80,8 +92,8 @@ def describe(objective: Objective) -> JsonDict:
         "parameters": {"total": sum(p.numel() for p in seen.values()), **parts},
         "bytes": sum(p.numel() * p.element_size() for p in seen.values()),
         "axes": _axes(objective),
-        "config": objective.resolved_config,
-        "training": objective.run_facts | {"tokens_seen": objective.tokens_seen},
+        "config": _config(objective),
+        "training": _facts(objective) | {"tokens_seen": objective.tokens_seen},
     }
 
 

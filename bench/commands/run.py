@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import warnings
@@ -105,6 +106,8 @@ def _wants_progress(args: argparse.Namespace) -> bool:
 def _calm(*, progress: bool) -> None:
     """Keep away what libraries say that nobody can act on: metrics undefined for one class, bars in a log file."""
     warnings.filterwarnings("ignore", module=r"sklearn\.")
+    warnings.filterwarnings("ignore", message=".*is superseded by")  # official benchmarks have such tasks
+    logging.getLogger("mteb").setLevel(logging.ERROR)
     if not progress:
         for library in ("HF_DATASETS", "HF_HUB"):  # the second is that of transformers too
             os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", "1")

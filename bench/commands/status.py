@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from bench.failures import Failure
     from bench.index import Entry
+
+NARROW = {"not applicable": "n/a"}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +56,7 @@ def print_status(
     found = index.entries(root)
     board = _Board(
         [e for e in found if not e.problem and e.model in (models or (e.model,)) and e.suite in (suites or (e.suite,))],
-        [failure for failure in failures.load_all(root) if not models or failure.model in models],
+        [reason for reason in failures.load_all(root) if not models or reason.model in models],
     )
     problems = [entry.problem for entry in found if entry.problem]
     console = Console()
@@ -73,28 +76,29 @@ def print_status(
 class _Board:
     """Cells by model and task. A task that any model was asked for is missing where another has not got it."""
 
-    def __init__(self, done: Sequence[Entry], failed: Sequence[Failure]) -> None:
+    def __init__(self, done: Sequence[Entry], reasons: Sequence[Failure]) -> None:
         keys: dict[str, set[str]] = {}
         for entry in done:
             keys.setdefault(entry.task, set()).add(entry.key)
-        self.failed = failed
+        self.failed = [reason for reason in reasons if reason.state == "failed"]
         self.scores: dict[tuple[str, str], dict[str, Entry]] = {}
-        self.reasons: dict[tuple[str, str], dict[str, str]] = {}
+        self.reasons: dict[tuple[str, str], dict[str, Failure]] = {}
         for entry in done:
             title = entry.task if len(keys[entry.task]) == 1 else f"{entry.task} {entry.key}"
             self.scores.setdefault((entry.model, entry.revision), {})[title] = entry
-        for failure in failed:
-            self.reasons.setdefault((failure.model, failure.revision), {})[failure.task] = failure.reason
-        tasks = [*(t for cells in self.scores.values() for t in cells), *(failure.task for failure in failed)]
+        for reason in reasons:
+            self.reasons.setdefault((reason.model, reason.revision), {})[reason.task] = reason
+        tasks = [*(t for cells in self.scores.values() for t in cells), *(reason.task for reason in reasons)]
         self.tasks = sorted(set(tasks))
         self.models = sorted({*self.scores, *self.reasons})
 
     def cell(self, model: tuple[str, str], task: str) -> str:
-        """A score, `failed`, or `missing`."""
+        """A score, `failed`, `not applicable`, or `missing`."""
         if task in self.scores.get(model, ()):
             entry = self.scores[model][task]
             return f"{entry.main:.4f}{'*' if entry.deviates else ''}"
-        return "failed" if task in self.reasons.get(model, ()) else "missing"
+        found = self.reasons.get(model, {}).get(task)
+        return "missing" if found is None else found.state
 
     @property
     def deviating(self) -> list[str]:
@@ -115,9 +119,10 @@ def _print_table(console: Console, board: _Board) -> None:
         *(Column(task, overflow="fold", min_width=7) for task in tasks),
     )
     for model in board.models:
-        done, failed = len(board.scores.get(model, ())), len(board.reasons.get(model, ()))
-        counts = (done, max(len(board.tasks) - done - failed, 0), failed)
-        table.add_row(*model, *map(str, counts), *(board.cell(model, task) for task in tasks))
+        cells = Counter(board.cell(model, task) for task in board.tasks)
+        done = len(board.scores.get(model, ()))
+        counts = (done, cells["missing"], cells["failed"])
+        table.add_row(*model, *map(str, counts), *(NARROW.get(c, c) for c in (board.cell(model, t) for t in tasks)))
     console.print(table)
     if not fits:
         console.print(f"{len(board.tasks)} tasks do not fit in a row: --cells prints one line each")
@@ -128,7 +133,8 @@ def _print_table(console: Console, board: _Board) -> None:
 def _print_cells(console: Console, board: _Board) -> None:
     for model in board.models:
         for task in board.tasks:
-            cell, reason = board.cell(model, task), board.reasons.get(model, {}).get(task, "")
-            known = cell if cell in ("failed", "missing") else f"done {cell}"
-            line = f"{model[0]}  {model[1]}  {task}  {known}{': ' if reason else ''}{reason}"
+            cell = board.cell(model, task)
+            why = f": {board.reasons[model][task].reason}" if cell in ("failed", "not applicable") else ""
+            known = f"done {cell}" if task in board.scores.get(model, ()) else cell
+            line = f"{model[0]}  {model[1]}  {task}  {known}{why}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)

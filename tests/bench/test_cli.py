@@ -80,6 +80,21 @@ def test_status_tells_failed_cells_and_why(
     assert call("status", "--results", str(tmp_path), "--model", "tied") == 0
 
 
+def test_status_knows_what_a_model_cannot_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], new_record: Callable[..., Record]
+) -> None:
+    full, bm25 = new_record("full", "T1"), new_record("bm25", "T2")
+    write(full, tmp_path)
+    write(bm25, tmp_path)
+    failures.note(tmp_path, "bm25", bm25.model, "T1", "has no vectors", "not applicable")
+    assert call("status", "--results", str(tmp_path)) == 0, "nothing failed"
+    row = next(line for line in capsys.readouterr().out.splitlines() if "bm25" in line)
+    assert "n/a" in row
+    assert "missing" not in row
+    assert call("status", "--results", str(tmp_path), "--cells") == 0
+    assert "T1  not applicable: has no vectors" in capsys.readouterr().out
+
+
 def test_status_counts_what_does_not_fit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], new_record: Callable[..., Record]
 ) -> None:

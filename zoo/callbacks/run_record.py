@@ -50,7 +50,8 @@ class RunRecord(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Put the present state into the checkpoint."""
         assert isinstance(pl_module, Objective)
-        pl_module.run_facts = self._current(trainer, pl_module, "running")
+        # the objective writes its facts after this, where it is called second
+        pl_module.run_facts = {**self._current(trainer, pl_module, "running"), "config": self.config}
         if "zoo" in checkpoint:
             checkpoint["zoo"]["run"] = pl_module.run_facts
 

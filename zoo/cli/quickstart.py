@@ -107,7 +107,7 @@ def _score(models: list[Path], suite: str, results: Path) -> int:
         [suite],
         results_dir=results,
         sources=Sources(packages=_packages()),
-        settings=runner.Settings(on_cell=lambda cell: _say(line_of(cell))),
+        settings=runner.Settings(progress=sys.stderr.isatty(), on_cell=lambda cell: _say(line_of(cell))),
     )
     return len(report.failed)
 
