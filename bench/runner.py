@@ -75,7 +75,6 @@ class Settings:
         precision: `32-true`, `bf16-mixed` or `bf16-true`.
         faiss: whether documents are searched with faiss.
         cache_dir: root of the caches; None takes `ZOO_CACHE` or the user's cache folder.
-        keep: whether vectors and row hashes are kept in the cache; False computes everything anew.
         workers: the processes that compute together.
         progress: whether to draw progress bars.
         on_cell: called with each cell as soon as it is known, in the first process.
@@ -85,17 +84,9 @@ class Settings:
     precision: str = "32-true"
     faiss: bool = False
     cache_dir: str | None = None
-    keep: bool = True
     workers: parallel.Workers = parallel.ALONE
     progress: bool = True
     on_cell: Callable[[Cell], None] = field(default=lambda _: None)
-
-    @property
-    def cache(self) -> Path | None:
-        """Root of the caches, None if nothing is kept."""
-        from zoo.data.cache import cache_root
-
-        return cache_root(self.cache_dir) if self.keep else None
 
 
 def run(
@@ -178,7 +169,9 @@ class _ModelRun:
         return task.info.rows is None or not path.exists()
 
     def _context(self, model: Model) -> Context:
-        cache = self._settings.cache
+        from zoo.data.cache import cache_root
+
+        cache = cache_root(self._settings.cache_dir)
         embedder = None if model.encoder is None else Embedder(model.encoder, cache, self._workers)
         return Context(cache, self._results, self._workers, embedder, not self._bar.disable, self._settings.faiss)
 
@@ -210,8 +203,8 @@ class _ModelRun:
             return Cell(described.name, task.info.name, "hit", found.record)
         outcome = task.score(model, context)
         record = self._record(described, outcome, started, time.perf_counter() - clock)
-        self._together(partial(self._write, record, outcome))
-        return Cell(described.name, task.info.name, "scored", record, found.reason)
+        written = self._together(partial(self._write, record, outcome))
+        return Cell(described.name, task.info.name, "scored", written, found.reason)
 
     def _found(self, described: ModelInfo, task: Task) -> lookup.Found:
         """What the first process finds, so that all go the same way."""
@@ -254,9 +247,10 @@ class _ModelRun:
         )
         return Record(described, outcome.task, outcome.scores, evaluation)
 
-    def _write(self, record: Record, outcome: Outcome) -> None:
+    def _write(self, record: Record, outcome: Outcome) -> Record:
+        """The record as it stands on disk, with the values of single examples beside it; process 0 writes both."""
         if self._workers.rank != 0:
-            return
+            return record
         if outcome.examples is not None:
             beside = records.examples_path(records.path_of(self._results, record.model, record.task))
             beside.parent.mkdir(parents=True, exist_ok=True)
@@ -264,6 +258,7 @@ class _ModelRun:
             record = replace(record, examples=ExamplesFile(beside.name, digest, outcome.examples.count))
         records.write(record, self._results)
         failures.clear(self._results, record.model, record.task.name)
+        return record
 
     def _failed(self, name: str, model: ModelInfo | None, task: str, error: Exception) -> Cell:
         _log.debug("%s on %s", name, task, exc_info=error)

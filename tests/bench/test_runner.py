@@ -239,7 +239,8 @@ def test_values_of_single_examples_lie_beside_the_record(
     for cell in run(["a"], results_dir=tmp_path, settings=quiet).cells:
         assert cell.record is not None
         path = path_of(tmp_path, cell.record.model, cell.record.task)
-        kept = read(path).examples
+        assert read(path) == cell.record
+        kept = cell.record.examples
         assert kept is not None
         examples = Examples.load(path.parent / kept.file)
         assert examples.statistic() == pytest.approx(cell.record.scores.main, abs=1e-5)
