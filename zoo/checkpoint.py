@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import torch
@@ -62,14 +61,6 @@ def parts(objective: Objective) -> dict[str, str]:
         digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     tokenizer = hashlib.sha256(objective.tokenizer.to_str().encode())
     return {"weights": digest.hexdigest(), "tokenizer": tokenizer.hexdigest()}
-
-
-def fingerprint(objective: Objective, *facts: str) -> str:
-    """SHA-256 over the weights, the tokenizer and `facts`, hexadecimal.
-
-    Two models share it exactly if they give the same outputs for the same texts on the same machine.
-    """
-    return hashlib.sha256(json.dumps([parts(objective), *facts], sort_keys=True).encode()).hexdigest()
 
 
 def _facts(objective: Objective) -> JsonDict:

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from zoo import checkpoint
-from zoo.contracts import JsonDict, PackedBatch
+from zoo.contracts import PackedBatch
 from zoo.data.tokenizers import token_bytes
 from zoo.encode import autocast, choose_device, model_name
 from zoo.objectives.language_model import LanguageModel as LanguageModelObjective
@@ -98,24 +98,6 @@ class LanguageModel:
     def kind(self) -> Kind:
         """Whether each token is predicted from what stands before it, or from all others."""
         return "masked" if isinstance(self.objective, MaskedLM) else "causal"
-
-    @property
-    def dtype(self) -> str:
-        """Type that matrix products run in."""
-        return "bfloat16" if self.precision == "bf16-mixed" else "float32"
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of all that decides a score: weights, tokenizer, dtype, length limit."""
-        limit = str(self.objective.max_length)
-        digest = checkpoint.fingerprint(self.objective.cpu(), "language model", self.dtype, limit)
-        self.objective.to(self.device)
-        return digest
-
-    @property
-    def description(self) -> JsonDict:
-        """Sizes, axes, configuration and training facts for a result record."""
-        return checkpoint.describe(self.objective) | {"dtype": self.dtype}
 
     def score(self, texts: Sequence[str], *, stream: bool, progress: bool = False) -> LanguageModelScore:
         """Negative log-likelihood of `texts` in windows of the model's length.

@@ -48,27 +48,28 @@ def test_comes_back_as_it_was(trained: Objective, tmp_path: Path, make_batch: Ca
     assert isinstance(loaded, LanguageModel)
     batch = make_batch([5, 9])
     assert torch.equal(loaded.token_losses(batch, 0).nll, trained.token_losses(batch, 0).nll)
-    assert checkpoint.fingerprint(loaded) == checkpoint.fingerprint(trained)
+    assert checkpoint.parts(loaded) == checkpoint.parts(trained)
     assert checkpoint.describe(loaded) == checkpoint.describe(trained)
     assert not loaded.training
     assert loaded.max_length == 32
 
 
-def test_fingerprint_sees_weights_tokenizer_and_facts(trained: Objective) -> None:
-    before = checkpoint.fingerprint(trained, "a", "bc")
-    assert before == checkpoint.fingerprint(trained, "a", "bc")
-    assert before != checkpoint.fingerprint(trained, "ab", "c")
+def test_parts_see_weights_and_tokenizer_apart(trained: Objective) -> None:
+    before = checkpoint.parts(trained)
+    assert before == checkpoint.parts(trained)
     with torch.no_grad():
         next(trained.encoder.parameters()).flatten()[0] += 1e-3
-    assert before != (changed := checkpoint.fingerprint(trained, "a", "bc"))
+    changed = checkpoint.parts(trained)
+    assert changed["weights"] != before["weights"]
+    assert changed["tokenizer"] == before["tokenizer"]
     trained.tokenizer.add_tokens(["new"])
-    assert changed != checkpoint.fingerprint(trained, "a", "bc")
+    assert checkpoint.parts(trained)["tokenizer"] != before["tokenizer"]
 
 
-def test_fingerprint_does_not_see_how_long_training_took(trained: Objective) -> None:
-    before = checkpoint.fingerprint(trained)
+def test_parts_do_not_see_how_long_training_took(trained: Objective) -> None:
+    before = checkpoint.parts(trained)
     trained._tokens_seen += 5
-    assert before == checkpoint.fingerprint(trained)
+    assert before == checkpoint.parts(trained)
 
 
 def test_description_counts_every_parameter_once(trained: Objective) -> None:

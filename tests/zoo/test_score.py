@@ -71,11 +71,3 @@ def test_nothing_to_score(kind: type[Objective], tokenizer: Tokenizer) -> None:
     for given in ([], ["", ""]):
         with pytest.raises(ValueError, match="no token that could be scored"):
             model.score(given, stream=False)
-
-
-def test_fingerprint_sees_precision(tokenizer: Tokenizer) -> None:
-    objective = build(CausalLM, tokenizer)
-    assert (
-        LanguageModel(objective, "m", "cpu").fingerprint
-        != LanguageModel(objective, "m", "cpu", "bf16-mixed").fingerprint
-    )
