@@ -34,6 +34,7 @@ def load(path: str | Path) -> Objective:
     objective.resolved_config, objective.run_facts = header["model"], header["run"]
     objective.build(Tokenizer.from_str(header["tokenizer"]), header["max_length"])
     objective.load_state_dict(content["state_dict"])
+    objective.token_counts = header.get("token_counts")
     return objective.eval()
 
 

@@ -151,6 +151,11 @@ class OutputTable(nn.Module, ABC):
     num_rows: int
     width: int
 
+    @property
+    def table_rows(self) -> tuple[int, ...]:
+        """Rows of the tables that each of its own parameters holds one after the other; more rows are padding."""
+        return (self.num_rows,)
+
     @abstractmethod
     def weight(self) -> Float[Tensor, "vocab dim"]:
         """The whole table, differentiable."""
@@ -164,8 +169,14 @@ class TokenEmbedding(nn.Module, ABC):
     """Token ids to vectors. Built by an objective as `factory(vocab_size, width)`."""
 
     parameter_role: ClassVar[str] = "vocabulary"
+    vocabulary_side: ClassVar[str] = "input"
     num_rows: int
     width: int
+
+    @property
+    def table_rows(self) -> tuple[int, ...]:
+        """Rows of the tables that each of its own parameters holds one after the other; more rows are padding."""
+        return (self.num_rows,)
 
     @abstractmethod
     def forward(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens dim"]:
@@ -227,8 +238,16 @@ class HeadLoss:
 
 
 class OutputHead(nn.Module, ABC):
-    """Hidden vectors to a loss over the vocabulary. Built by an objective as `factory(output_table)`."""
+    """Hidden vectors to a loss over the vocabulary. Built by an objective as `factory(output_table)`.
 
+    Attributes:
+        table: the output table.
+        zero_sum: whether the gradient of the loss with respect to the table sums to 0 over its rows, as that of a
+            softmax does, so that gradient descent leaves their mean where it is.
+    """
+
+    vocabulary_side: ClassVar[str] = "output"
+    zero_sum: ClassVar[bool]
     table: OutputTable
 
     @abstractmethod

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import xxhash
 from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from zoo.contracts import DataView, PairView, TextView, Vocabulary
@@ -91,6 +92,13 @@ class TextDataModule(LightningDataModule, ABC):
     def description(self) -> dict[str, Any]:
         """What a record says of the data (JSON): name, content hash, tokenizer, counts of each split."""
         return dict(self._description)
+
+    def token_counts(self) -> NDArray[np.int64]:
+        """How often each token occurs in the training texts: (V,)."""
+        dataset = self._dataset("train")
+        caches = (dataset.cache,) if isinstance(dataset, TextWindows) else (dataset.queries, dataset.documents)
+        counts: NDArray[np.int64] = np.sum([cache.counts(self.vocabulary.size) for cache in caches], axis=0)
+        return counts
 
     def prepare_data(self) -> None:
         """Read, train the tokenizer and tokenise, unless the cache holds it all."""

@@ -54,6 +54,17 @@ class TokenCache:
         row = index - int(self._first[shard])
         return self._tokens[shard][int(offsets[row]) : int(offsets[row + 1])]
 
+    def counts(self, vocab_size: int) -> NDArray[np.int64]:
+        """How often each id occurs in all texts, special ones included: (vocab_size,). Counted once and kept."""
+        path = self.folder / "counts.npy"
+        if not path.exists():
+            with building(self.folder), atomic_path(path) as partial:
+                counted = [np.bincount(tokens, minlength=vocab_size) for tokens in self._tokens]
+                np.save(partial, np.sum([np.zeros(vocab_size, np.int64), *counted], axis=0))
+        counts: NDArray[np.int64] = np.load(path)
+        assert len(counts) == vocab_size, "the folder is named by the tokenizer, which decides the size"
+        return counts
+
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "shards": self.shards, "num_bytes": self.num_bytes}
 

@@ -25,6 +25,8 @@ class SoftmaxHead(OutputHead):
         4.6052
     """
 
+    zero_sum = True
+
     def __init__(self, table: OutputTable, bias: bool = True) -> None:
         super().__init__()
         self.table = table

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from zoo.contracts import DataView, Encoder, EncoderOutput, JsonDict, PackedBatch, TokenEmbedding, Vocabulary
+from zoo.data import TextDataModule
 from zoo.data.tokenizers import vocabulary_of
 from zoo.objectives.factories import EmbeddingFactory, EncoderFactory, OptimizerFactory, ScheduleFactory
 from zoo.optim.groups import by_role
@@ -26,6 +27,7 @@ class Objective(LightningModule, ABC):
         resolved_config: the `model` part of the resolved configuration (class_path, init_args), set by the CLI; it is
             what a checkpoint is loaded from. None where the objective was made in Python.
         tokens_seen: real tokens trained on so far, over all processes.
+        token_counts: how often each token occurs in the training texts, int64 (V,); None where there was no training.
     """
 
     embedding: TokenEmbedding
@@ -51,6 +53,7 @@ class Objective(LightningModule, ABC):
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self.resolved_config: JsonDict | None = None
         self.run_facts: JsonDict = {}
+        self.token_counts: Tensor | None = None
         self.register_buffer("_tokens_seen", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -110,7 +113,10 @@ class Objective(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Remember the seed of the run."""
+        """Remember the seed of the run, and how frequent each token is in what it trains on."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, TextDataModule):
+            self.token_counts = torch.from_numpy(data.token_counts())
         self._seed = torch.initial_seed()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -156,6 +162,7 @@ class Objective(LightningModule, ABC):
             "tokenizer": self.tokenizer.to_str(),
             "max_length": self.max_length,
             "run": self.run_facts,
+            "token_counts": self.token_counts,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

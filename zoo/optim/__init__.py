@@ -1,7 +1,9 @@
-"""Parameter roles and learning-rate schedules; this package imports nothing else of the project."""
+"""Optimizers, parameter roles and learning-rate schedules; this package imports nothing else of the project."""
 
+from zoo.optim.centered_adamw import CenteredAdamW
+from zoo.optim.coupled_adamw import CoupledAdamW
 from zoo.optim.warmup_cosine import WarmupCosine
 from zoo.optim.warmup_linear import WarmupLinear
 from zoo.optim.warmup_stable_decay import WarmupStableDecay
 
-__all__ = ["WarmupCosine", "WarmupLinear", "WarmupStableDecay"]
+__all__ = ["CenteredAdamW", "CoupledAdamW", "WarmupCosine", "WarmupLinear", "WarmupStableDecay"]

@@ -6,13 +6,26 @@ from typing import Any
 
 from torch import nn
 
+_SIDES = {(True, False): "input", (False, True): "output", (True, True): "tied"}
+_SideGroup = tuple[str, bool]
+
 
 def by_role(module: nn.Module) -> list[dict[str, Any]]:
     """Groups of the trainable parameters of `module`, each with its `role`, empty roles left out.
 
     `vocabulary`: matrices held by a module whose `parameter_role` says so (embeddings and output tables);
-    `matrix`: every other parameter of two or more dimensions; `vector`: biases and gains, which are never decayed.
+    `matrix`: every other parameter of two or more dimensions; `vector`: biases and gains.
+    Vectors and vocabularies have `weight_decay` 0: decay would pull rare rows, which get no gradient, to 0.
     A role belongs to the module that holds the parameter: sharding replaces parameters and drops their attributes.
+
+    A group of role `vocabulary` says more of its parameters:
+
+    - `side`: `input` (looked up only), `output` (multiplied with hidden vectors only) or `tied`, after the
+      `vocabulary_side` of the modules above them. Without such a module it is `input`.
+    - `table_rows`: for each parameter the rows of the tables that lie in it one after the other; what lies behind
+      them is padding. Read off the holder's `table_rows`; None is one table of all rows.
+    - `zero_sum`: whether every loss that reads them promises a gradient that sums to 0 over the rows (`zero_sum` of
+      the modules of the output side).
 
     Args:
         module: the model; a parameter that two modules share is listed once and must have one role.
@@ -25,29 +38,57 @@ def by_role(module: nn.Module) -> list[dict[str, Any]]:
         >>> [(g["role"], len(g["params"])) for g in by_role(nn.Linear(3, 4))]
         [('matrix', 1), ('vector', 1)]
     """
-    roles: dict[nn.Parameter, str] = {}
+    owners = _owners(module)
+    groups: list[dict[str, Any]] = _vocabulary_groups(module, owners)
+    for role in ("matrix", "vector"):
+        parameters = [p for p, owner in owners.items() if _role(owner, p) == role]
+        if parameters:
+            decay = {"weight_decay": 0.0} if role == "vector" else {}
+            groups.append({"role": role, "params": parameters, **decay})
+    return groups
+
+
+def _owners(module: nn.Module) -> dict[nn.Parameter, nn.Module]:
+    """The first module that holds each trainable parameter."""
+    owners: dict[nn.Parameter, nn.Module] = {}
     names: dict[nn.Parameter, str] = {}
     for prefix, owner in module.named_modules():
         for name, parameter in owner.named_parameters(prefix, recurse=False):
             if not parameter.requires_grad:
                 continue
-            role = _role(owner, parameter)
-            if roles.setdefault(parameter, role) != role:
+            role, first = _role(owner, parameter), _role(owners.setdefault(parameter, owner), parameter)
+            if role != first:
                 raise ValueError(
-                    f"{name} and {names[parameter]} are one parameter with two roles, {role} and {roles[parameter]}: "
+                    f"{name} and {names[parameter]} are one parameter with two roles, {role} and {first}: "
                     "give their modules the same parameter_role"
                 )
             names.setdefault(parameter, name)
-    assert set(roles) == {p for p in module.parameters() if p.requires_grad}, "a parameter has no role"
-    if not roles:
+    assert set(owners) == {p for p in module.parameters() if p.requires_grad}, "a parameter has no role"
+    if not owners:
         raise ValueError("the model has no trainable parameter: unfreeze at least one")
-    groups: list[dict[str, Any]] = []
-    for role in ("vocabulary", "matrix", "vector"):
-        parameters = [p for p, r in roles.items() if r == role]
-        if parameters:
-            decay = {"weight_decay": 0.0} if role == "vector" else {}
-            groups.append({"role": role, "params": parameters, **decay})
-    return groups
+    return owners
+
+
+def _vocabulary_groups(module: nn.Module, owners: dict[nn.Parameter, nn.Module]) -> list[dict[str, Any]]:
+    """One group for each side and promise that occurs."""
+    readers: dict[nn.Parameter, list[nn.Module]] = {}
+    for reader in module.modules():
+        if hasattr(reader, "vocabulary_side"):
+            for parameter in reader.parameters():
+                readers.setdefault(parameter, []).append(reader)
+    groups: dict[_SideGroup, dict[str, Any]] = {}
+    for parameter, owner in owners.items():
+        if _role(owner, parameter) != "vocabulary":
+            continue
+        around = readers.get(parameter, [])
+        outputs = [reader for reader in around if reader.vocabulary_side == "output"]
+        side = _SIDES[len(outputs) < len(around) or not around, bool(outputs)]
+        zero_sum = all(getattr(reader, "zero_sum", False) for reader in outputs) and bool(outputs)
+        new = {"role": "vocabulary", "side": side, "zero_sum": zero_sum, "weight_decay": 0.0}
+        group = groups.setdefault((side, zero_sum), {**new, "params": [], "table_rows": []})
+        group["params"].append(parameter)
+        group["table_rows"].append(getattr(owner, "table_rows", None))
+    return [groups[key] for key in sorted(groups)]
 
 
 def _role(owner: nn.Module, parameter: nn.Parameter) -> str:

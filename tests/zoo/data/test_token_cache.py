@@ -89,3 +89,15 @@ def test_long_text_is_the_same_as_in_one_piece(tmp_path: Path, word_tokenizer: T
 
 def test_no_texts_at_all(tmp_path: Path, word_tokenizer: Tokenizer) -> None:
     assert len(open_token_cache(tmp_path / "c", [], word_tokenizer, "texts")) == 0
+
+
+def test_counts_every_id(tmp_path: Path, word_tokenizer: Tokenizer) -> None:
+    cache = open_token_cache(tmp_path / "c", TEXTS, word_tokenizer, "texts")
+    size = word_tokenizer.get_vocab_size()
+    expected = np.zeros(size, np.int64)
+    for text in TEXTS:
+        for token in word_tokenizer.encode(text).ids:
+            expected[token] += 1
+    assert cache.counts(size).tolist() == expected.tolist()
+    assert (tmp_path / "c" / "counts.npy").is_file()
+    assert cache.counts(size).tolist() == expected.tolist(), "the kept file says the same"
