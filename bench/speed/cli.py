@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bench.models.opening import PRECISIONS
 
 if TYPE_CHECKING:
+    from bench.speed.optimizer import Result as OptimizerResult
     from bench.speed.ratio import Timing
     from bench.speed.suite import Runs
 
@@ -28,6 +29,11 @@ def add_speed(parser: argparse.ArgumentParser) -> None:
     memory = commands.add_parser("memory", help="memory of a training step with a large vocabulary")
     _add_common(memory, _memory)
     memory.add_argument("--vocabulary", type=int, default=50_000, metavar="V", help="default: %(default)s")
+    optimizer = commands.add_parser("optimizer", help="CoupledAdamW on a vocabulary table and in training")
+    _add_common(optimizer, _optimizer, rounds=5)
+    optimizer.add_argument("--vocabulary", type=int, default=50_304, metavar="V", help="default: %(default)s")
+    optimizer.add_argument("--width", type=int, default=768, metavar="H", help="default: %(default)s")
+    optimizer.add_argument("--device", default="cpu", metavar="D", help="default: %(default)s")
     _add_suite(commands.add_parser("suite", help="a suite of tasks against mteb.evaluate with sentence-transformers"))
     _add_search(commands.add_parser("search", help="a search over many documents under a cap on memory"))
     status = commands.add_parser("status", help="start of `zoo bench status` in a folder of many records")
@@ -110,6 +116,35 @@ def _memory(args: argparse.Namespace) -> int:
         print(f"  {head:<8} {size / 1e6:8.0f} MB")
     print(f"  ratio    {found['chunks'] / found['logits']:8.2f}")
     return 0
+
+
+def _optimizer(args: argparse.Namespace) -> int:
+    import torch
+
+    from bench.speed import optimizer
+
+    torch.set_num_threads(args.threads)
+    table = optimizer.measure_table(args.vocabulary, args.width, args.rounds, device=args.device)
+    _print_optimizers(f"a step on a table of {args.vocabulary:,} x {args.width}, float32, {args.device}", table)
+    _print_optimizers("training steps of a small tied CausalLM, float32, cpu", optimizer.measure_training(args.rounds))
+    return 0
+
+
+def _print_optimizers(title: str, result: OptimizerResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.speed.optimizer import OURS
+    from bench.speed.ratio import ratios
+
+    headers = ("ms a round", "ours / it: min", "median", "max", "state, MB", "ours / it")
+    table = Table("", *headers, title=title, title_justify="left")
+    sizes = result.state_bytes
+    for name, timing in result.timings.items():
+        by = [f"{ratio:.3f}" for ratio in ratios(timing, result.timings[OURS])]
+        size = (f"{sizes[name] / 1e6:.2f}", f"{sizes[OURS] / sizes[name]:.4f}")
+        table.add_row(name, f"{timing.median * 1e3:.1f}", *by, *size)
+    Console().print(table)
 
 
 def _suite(args: argparse.Namespace) -> int:

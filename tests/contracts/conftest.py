@@ -7,6 +7,7 @@ import pkgutil
 from importlib import import_module
 
 import pytest
+from torch.optim import Optimizer
 
 import zoo
 from zoo.contracts import Encoder, OutputHead, OutputTable, TokenEmbedding
@@ -23,6 +24,7 @@ CONTRACTS: dict[str, type] = {
     "head_class": OutputHead,
     "feed_forward_class": FeedForward,
     "schedule_class": Schedule,
+    "optimizer_class": Optimizer,
     "objective_class": Objective,
     "data_class": TextDataModule,
     "tokenizer_class": TokenizerSource,

@@ -158,3 +158,13 @@ def test_feed_forward(feed_forward_class: Callable[[int], FeedForward], dtype: t
     (out * random(5, dtype).detach()).sum().backward()
     check_gradients(block, x)
     check_round_trip(lambda: feed_forward_class(WIDTH), lambda b: b(random(5, torch.float32)))
+
+
+def test_head_keeps_its_promise_of_a_zero_sum(head_class: Callable[[OutputTable], OutputHead]) -> None:
+    head: OutputHead = build(lambda: head_class(OutputMatrix(VOCAB, WIDTH, 1.0)), torch.float64)
+    head.loss(random(30, torch.float64), torch.arange(30) % VOCAB).loss.backward()
+    for parameter in head.table.parameters():
+        assert parameter.grad is not None
+        relative = float(parameter.grad.sum(0).norm() / parameter.grad.norm())
+        assert (relative < 1e-12) == head.zero_sum, relative
+    assert head.vocabulary_side == "output"

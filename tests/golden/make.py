@@ -21,7 +21,7 @@ from zoo.encoders import DenseEncoder
 from zoo.layers.feed_forward import GELU, GeGLU
 from zoo.objectives import CausalLM, Contrastive, InfoNCE, MaskedLM
 from zoo.objectives.objective import Objective
-from zoo.optim import WarmupCosine, WarmupLinear, WarmupStableDecay
+from zoo.optim import CenteredAdamW, CoupledAdamW, WarmupCosine, WarmupLinear, WarmupStableDecay
 from zoo.optim.groups import by_role
 
 FOLDER = Path(__file__).resolve().parent
@@ -38,6 +38,9 @@ VARIANTS: dict[str, tuple[Callable[..., Objective], dict[str, Any]]] = {
     "masked-lm-linear": (MaskedLM, {"schedule": WarmupLinear}),
     "masked-lm-stable-decay": (MaskedLM, {"schedule": WarmupStableDecay}),
     "causal-lm": (CausalLM, {"embedding": FullEmbedding, "schedule": WarmupCosine}),
+    "masked-lm-coupled": (MaskedLM, {"optimizer": partial(CoupledAdamW, lr=RATE)}),
+    "causal-lm-tied-coupled": (CausalLM, {"embedding": TiedEmbedding, "optimizer": partial(CoupledAdamW, lr=RATE)}),
+    "causal-lm-tied-centered": (CausalLM, {"embedding": TiedEmbedding, "optimizer": partial(CenteredAdamW, lr=RATE)}),
     "contrastive": (Contrastive, {}),
     "contrastive-both": (Contrastive, {"loss": partial(InfoNCE, learn_temperature=True, bidirectional=True)}),
 }
@@ -85,7 +88,7 @@ def losses(name: str) -> list[float]:
         torch.manual_seed(0)
         objective = make(**{"width": WIDTH, "encoder": ENCODER, **options})
         objective.build(WordLevel().build([" ".join(words)]), 32)
-        optimizer = torch.optim.AdamW(by_role(objective), lr=RATE)
+        optimizer = options.get("optimizer", partial(torch.optim.AdamW, lr=RATE))(by_role(objective))
         schedule = options.get("schedule", WarmupCosine)(optimizer, STEPS, warmup=5.0)
         found = []
         for step in range(STEPS):

@@ -52,6 +52,46 @@ def test_trains(chosen: tuple[str, ...], zoo: Zoo, tiny_arguments: Arguments) ->
     assert Path("run/checkpoints/last.ckpt").is_file()
 
 
+def optimizer_combinations() -> list[tuple[str, ...]]:
+    """Objective, embedding, encoder, head, optimizer; torch's AdamW is in every other test."""
+    axes = [VARIANTS[axis] for axis in ("objective", "embedding", "encoder", "head", "optimizer")]
+    found = dict.fromkeys((o, e, b, "-" if o == "Contrastive" else h, a) for o, e, b, h, a in itertools.product(*axes))
+    return list(found)
+
+
+# Objectives without an output head have no table under a softmax: what the error must say.
+REFUSED = {
+    "CoupledAdamW": "has input tables only: set couple: input, or use AdamW",
+    "CenteredAdamW": "finds no output table to centre: use AdamW",
+}
+
+
+@pytest.mark.parametrize("chosen", optimizer_combinations(), ids="-".join)
+def test_optimizers(
+    chosen: tuple[str, ...], zoo: Zoo, tiny_arguments: Arguments, capfd: pytest.CaptureFixture[str]
+) -> None:
+    objective, embedding, encoder, head, optimizer = chosen
+    options = ["--model.embedding", embedding, "--model.encoder", encoder]
+    options += ["--model.head", head] if head != "-" else []
+    options += ["--trainer.max_steps", "3", "--run_dir", "run", "--model.optimizer", optimizer]
+    status = zoo("fit", *tiny_arguments(objective), *options)
+    if head == "-":
+        assert status == 1
+        assert REFUSED[optimizer] in capfd.readouterr().err
+        if optimizer == "CoupledAdamW":
+            assert zoo("fit", *tiny_arguments(objective), *options, "--model.optimizer.couple", "input") == 0
+        return
+    assert status == 0
+    header = torch.load("run/checkpoints/last.ckpt", weights_only=True)
+    assert header["zoo"]["model"]["init_args"]["optimizer"]["class_path"].endswith(optimizer)
+    counts = header["zoo"]["token_counts"]
+    assert counts.sum() > 0
+    state = header["optimizer_states"][0]["state"]
+    shapes = {tuple(values["exp_avg_sq"].shape) for values in state.values()}
+    assert ((1, 32) in shapes) == (optimizer == "CoupledAdamW")
+    assert ((len(counts), 32) in shapes) == (optimizer != "CoupledAdamW" or embedding == "FullEmbedding")
+
+
 @pytest.mark.parametrize("objective", VARIANTS["objective"])
 def test_half_precision(objective: str, zoo: Zoo, tiny_arguments: Arguments) -> None:
     options = ("--trainer.precision", "bf16-mixed", "--trainer.max_steps", "3", "--run_dir", "run")

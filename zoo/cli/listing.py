@@ -17,6 +17,7 @@ AXES = {
     "encoder": ("encoders", "model.encoder", {"Encoder"}),
     "feed-forward": ("layers", "model.encoder.feed_forward", {"FeedForward", "_Gated"}),
     "head": ("heads", "model.head", {"OutputHead"}),
+    "optimizer": ("optim", "model.optimizer", {"Optimizer", "AdamW"}),
     "schedule": ("optim", "model.schedule", {"Schedule"}),
     "data": ("data", "data", {"TextDataModule"}),
     "tokenizer": ("data/tokenizers", "data.tokenizer", {"TokenizerSource"}),

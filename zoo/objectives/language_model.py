@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -25,6 +26,9 @@ from zoo.objectives.factories import (
     ScheduleFactory,
 )
 from zoo.objectives.objective import Objective
+
+# How often a token occurs in the training texts: the classes that losses are told apart by.
+FREQUENCIES = {"frequent": (1000, math.inf), "medium": (50, 1000), "rare": (0, 50)}
 
 Randomness = torch.Generator | Sequence[torch.Generator] | None
 
@@ -92,9 +96,16 @@ class LanguageModel(Objective):
     def _evaluate(self, stage: str, batch: PackedBatch, batch_idx: int) -> None:
         losses = self.token_losses(batch, seed=batch_idx)
         self.report(stage, {"loss": losses.nll.mean()}, batch_size=len(losses.nll))
+        if self.token_counts is None:
+            return
+        counts = self.token_counts.to(losses.targets.device)[losses.targets]
+        for name, (low, high) in FREQUENCIES.items():
+            inside = (counts >= low) & (counts < high)
+            if number := int(inside.sum()):
+                self.report(stage, {f"loss_{name}": losses.nll[inside].mean()}, batch_size=number)
 
     def validation_step(self, batch: PackedBatch, batch_idx: int) -> None:
-        """Mean loss a predicted token; the same tokens are masked every time."""
+        """Mean loss a predicted token, and of frequent, medium and rare ones; the same are masked every time."""
         self._evaluate("val", batch, batch_idx)
 
     def test_step(self, batch: PackedBatch, batch_idx: int) -> None:

@@ -38,6 +38,8 @@ def test_every_parameter_once(tied: bool) -> None:
 def test_vectors_are_not_decayed() -> None:
     optimizer = torch.optim.AdamW(by_role(nn.Linear(3, 4)), weight_decay=0.5)
     assert {g["role"]: g["weight_decay"] for g in optimizer.param_groups} == {"matrix": 0.5, "vector": 0.0}
+    optimizer = torch.optim.AdamW(by_role(FullEmbedding(9, 8)), weight_decay=0.5)
+    assert [g["weight_decay"] for g in optimizer.param_groups] == [0.0], "nor are tables"
 
 
 def test_frozen_parameters_are_left_out() -> None:
@@ -54,3 +56,34 @@ def test_one_parameter_with_two_roles_is_refused() -> None:
     second.weight = first.weight
     with pytest.raises(ValueError, match=r"1\.weight and 0\.weight are one parameter with two roles"):
         by_role(nn.ModuleList([first, second]))
+
+
+def vocabulary_groups(model: nn.Module) -> dict[str, dict[str, object]]:
+    return {g["side"]: g for g in by_role(model) if g["role"] == "vocabulary"}
+
+
+def test_tables_know_their_side() -> None:
+    own = FullEmbedding(9, 8)
+    untied = vocabulary_groups(nn.ModuleList([own, SoftmaxHead(OutputMatrix(9, 8))]))
+    assert sorted(untied) == ["input", "output"]
+    assert untied["input"]["params"] == [own.weight]
+    assert (untied["input"]["zero_sum"], untied["output"]["zero_sum"]) == (False, True)
+    shared = TiedEmbedding(9, 8)
+    assert sorted(vocabulary_groups(nn.ModuleList([shared, SoftmaxHead(shared.output_table())]))) == ["tied"]
+    assert sorted(vocabulary_groups(shared)) == ["input"], "a table that no head reads is looked up only"
+    assert sorted(vocabulary_groups(Vocabulary(3, 4))) == ["input"], "and so is one that nobody claims"
+
+
+def test_tables_know_their_rows_and_what_their_losses_promise() -> None:
+    class Padded(OutputMatrix):
+        @property
+        def table_rows(self) -> tuple[int, ...]:
+            return (4, 3)
+
+    class Free(SoftmaxHead):
+        zero_sum = False
+
+    (group,) = vocabulary_groups(nn.ModuleList([SoftmaxHead(Padded(9, 8)), SoftmaxHead(OutputMatrix(9, 8))])).values()
+    assert group["table_rows"] == [(4, 3), (9,)]
+    table = OutputMatrix(9, 8)
+    assert vocabulary_groups(nn.ModuleList([SoftmaxHead(table), Free(table)]))["output"]["zero_sum"] is False
