@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # so that the command line starts without numpy
     from bench.parallel import Workers
 
 Role = Literal["query", "document"]
+Side = Literal["input", "output"]
 
 
 class NotApplicableError(Exception):
@@ -141,6 +142,41 @@ class LanguageModel(Protocol):
         """Likelihood of `texts`, as one running text if `stream`, else each on its own."""
 
 
+class VocabularyTables(Protocol):
+    """The vectors of single tokens, and which word is which token."""
+
+    @property
+    def tied(self) -> bool:
+        """Whether both sides are one table."""
+
+    @property
+    def special_ids(self) -> Sequence[int]:
+        """Ids of tokens that carry no text."""
+
+    @property
+    def token_counts(self) -> NDArray[np.int64] | None:
+        """How often each token occurs in the training texts: (V,); None where that is unknown."""
+
+    def describe(self) -> ModelInfo:
+        """What is being scored."""
+
+    def table(self, side: Side) -> NDArray[np.float64] | None:
+        """One row a token: (V, H), without rows that only fill the table up; None where there is no such table.
+
+        Args:
+            side: `input` for what the network reads, `output` for what its hidden vectors are multiplied with.
+        """
+
+    def token_id(self, word: str, *, leading_space: bool) -> int | None:
+        """The token that is the whole of `word`; None where it takes several, or an unknown one.
+
+        Args:
+            word: without spaces.
+            leading_space: as the word stands within a text, behind a space; else as a text begins with it. To a
+                byte-level tokenizer these are different tokens, to one of word pieces the same.
+        """
+
+
 class Model(Protocol):
     """An opened model, by what it can do; None where it cannot."""
 
@@ -159,6 +195,10 @@ class Model(Protocol):
     @property
     def language_model(self) -> LanguageModel | None:
         """It as a language model."""
+
+    @property
+    def vocabulary(self) -> VocabularyTables | None:
+        """Its tables of tokens."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from leaderboard.load import Refusal, Results
 # A lexical index ranks documents for a query and gives no vectors, so that nothing else can be asked of it.
 LEXICAL_TASK_TYPES = frozenset({"Retrieval", "Reranking"})
 LANGUAGE_MODEL_SUITE = "lm"
+VOCABULARY_SUITES = frozenset({"geometry", "words"})
 RANK = "Rank"
 
 
@@ -161,8 +162,11 @@ def inapplicable(model: ModelInfo, task: TaskInfo) -> str:
     """Why `model` can have no score on `task`, or nothing where it could."""
     if model.kind == "lexical" and task.type not in LEXICAL_TASK_TYPES:
         return "a lexical index ranks documents and has no vectors"
-    if task.suite == LANGUAGE_MODEL_SUITE and (model.axes is None or model.axes.head is None):
+    headless = model.axes is None or model.axes.head is None
+    if headless and task.suite == LANGUAGE_MODEL_SUITE:
         return "a model without an output head predicts no tokens"
+    if headless and task.suite in VOCABULARY_SUITES and task.subset == "output":
+        return "a model without an output head has no output table"
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from bench.commands.run import add_word_sets
 from bench.suites.catalog import SUITES
 
 
@@ -14,6 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     names = "tasks or benchmarks of mteb or of ours: TASK, TASK[subset,subset], TASK@split"
     parser.add_argument("--tasks", nargs="+", default=[], metavar="NAME", help=names)
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="bundle to write, such as mini.zip")
+    add_word_sets(parser)
     parser.set_defaults(handler=pack)
 
 
@@ -29,7 +31,8 @@ def pack(args: argparse.Namespace) -> int:
     from bench.data import packing
     from bench.suites import catalog
 
-    report = packing.pack(catalog.build(args.suite, args.tasks), args.output, lambda name: print(f"packing {name}"))
+    tasks = catalog.build(args.suite, args.tasks, catalog.Sources(word_sets=args.word_sets))
+    report = packing.pack(tasks, args.output, lambda name: print(f"packing {name}"))
     print(f"{len(report.tasks)} tasks and {len(report.datasets)} tables in {args.output} ({report.bytes:,} bytes)")
     if report.left_out:
         print(f"without data of the hub, so not in it and not needed: {', '.join(report.left_out)}")

@@ -44,6 +44,13 @@ def add_tasks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--packages", nargs="+", metavar="P", help="packages of the embedded corpus")
     parser.add_argument("--bundle", metavar="FILE", help="data of the hub out of this file, made by `zoo bench pack`")
     parser.add_argument("--glue-recipe", metavar="R", help="how GLUE is fine-tuned: standard or quick, with changes")
+    add_word_sets(parser)
+
+
+def add_word_sets(parser: argparse.ArgumentParser) -> None:
+    """Give `parser` the argument that says where word similarity has its pairs."""
+    sets = "folder with the pairs of word similarity: data/word-sim of github.com/mfaruqui/eval-word-vectors"
+    parser.add_argument("--word-sets", metavar="DIR", help=sets)
 
 
 def sources_of(args: argparse.Namespace) -> Sources:
@@ -60,6 +67,7 @@ def sources_of(args: argparse.Namespace) -> Sources:
         bundle=bundle,
         device=getattr(args, "device", None),
         glue_recipe=args.glue_recipe,
+        word_sets=args.word_sets,
     )
 
 

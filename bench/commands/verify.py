@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from bench.commands.run import add_word_sets, sources_of
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of `zoo bench verify`."""
@@ -12,13 +14,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="such as cpu or cuda (default: the best there is)")
     parser.add_argument("--packages", nargs="+", metavar="P", help="packages of the embedded corpus")
     parser.add_argument("--bundle", metavar="FILE", help="data of the hub out of this file")
+    add_word_sets(parser)
     parser.set_defaults(handler=verify, glue_recipe=None)
 
 
 def verify(args: argparse.Namespace) -> int:
     """Make a recorded number again; 1 if it does not hold, else 0."""
     from bench import verify as verification
-    from bench.commands.run import sources_of
 
     verdict = verification.verify(args.record, args.model, device=args.device, sources=sources_of(args))
     scores, task = verdict.record.scores, verdict.record.task

@@ -30,6 +30,7 @@ class BM25Model:
 
     encoder = None
     language_model = None
+    vocabulary = None
     cross_encoder = None
 
     def __init__(self, *, stemmed: bool = False) -> None:

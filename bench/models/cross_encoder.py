@@ -43,6 +43,7 @@ class CrossEncoderModel:
     encoder = None
     searcher = None
     language_model = None
+    vocabulary = None
 
     def __init__(self, name: str, device: str | None, precision: str) -> None:
         if precision not in ("32-true", "bf16-mixed"):

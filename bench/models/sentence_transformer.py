@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sentence_transformers.util import batch_to_device, truncate_embeddings
 from bench.models import fused
 from bench.models.model_parts import parts_of
 from bench.models.token_padding import TokenPadding
+from bench.models.transformer_vocabulary import TransformerVocabulary
 from bench.protocols import Role, Route, Tokens
 from bench.records import ModelInfo, Parameters
 
@@ -61,6 +63,11 @@ class SentenceTransformerModel:
     def encoder(self) -> SentenceTransformerModel:
         """This model."""
         return self
+
+    @cached_property
+    def vocabulary(self) -> TransformerVocabulary | None:
+        """The input table of its transformer; None if it does not begin with one."""
+        return TransformerVocabulary.of(self._model, self._info)
 
     @property
     def network(self) -> SentenceTransformer:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.models.zoo_vocabulary import ZooVocabulary
 from bench.protocols import LanguageModelScore, Role, Route, Tokens
 from bench.records import Axes, ModelInfo, Parameters
 from zoo.encode import TextEncoder
@@ -49,6 +50,11 @@ class ZooRun:
             return None
         model = LanguageModel(encoder.objective, encoder.name, str(encoder.device), encoder.precision)
         return ZooLanguageModel(model, self.encoder.describe())
+
+    @cached_property
+    def vocabulary(self) -> ZooVocabulary:
+        """Its tables of tokens."""
+        return ZooVocabulary(self.objective, self.encoder.describe())
 
 
 class ZooEncoder:

@@ -105,7 +105,8 @@ class TaskInfo:
     Args:
         name: of the mteb task class, such as `SciFact`.
         type: of the task, such as `Retrieval`.
-        suite: that the task belongs to: `pydoc`, `lm`, `glue`, `efficiency`, or `mteb` for official tasks.
+        suite: that the task belongs to: `pydoc`, `lm`, `glue`, `efficiency`, `geometry`, `words`, or `mteb` for
+            official tasks.
         dataset: where the data comes from.
         revision: of the data: a commit of the hub, or a content hash.
         split: evaluated splits, joined by `+`.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.glue.specs import SPECS
 from bench.protocols import Task
+from bench.words.names import NAMES
 
 if TYPE_CHECKING:
     from mteb.abstasks import AbsTask
@@ -35,6 +36,9 @@ SUITES: Mapping[str, tuple[str, ...]] = {
     ),
     "glue": tuple(f"GLUE/{name}" for name in SPECS),
     "efficiency": ("EncodingLatency", "EncodingThroughput", "PeakMemory", "ModelSize"),
+    "geometry": ("InputTableGeometry", "OutputTableGeometry", "SentenceGeometry"),
+    # each on the input and on the output table
+    "words": tuple(f"Words/{name}" for name in NAMES),
 }
 DEFAULT_SUITES = ("pydoc", "lm")
 BY_NAME_ONLY = ("WikiText2", "WikiText2Masked")  # needs the hub, so no suite runs it unasked
@@ -50,6 +54,7 @@ class Sources:
         bundle: file with the data of the hub; None reads the hub.
         device: that efficiency is measured on; None is the best there is.
         glue_recipe: name of the fine-tuning recipe.
+        word_sets: folder with the files of word similarity; None reads the hub.
     """
 
     packages: Sequence[str] | None = None
@@ -57,6 +62,7 @@ class Sources:
     bundle: Bundle | None = None
     device: str | None = None
     glue_recipe: str | None = None
+    word_sets: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,10 @@ class _Maker:
             return self._glue(name.task)
         if name.task in SUITES["efficiency"]:
             return self._efficiency(name.task)
+        if name.task in SUITES["geometry"]:
+            return [self._geometry(name.task)]
+        if name.task.startswith("Words/"):
+            return self._words(name)
         return self._official(flag, name)
 
     def _splits(self) -> PydocSplits:
@@ -168,6 +178,16 @@ class _Maker:
 
         made = efficiency.tasks(self._sources.device, self._sources.cache_dir)
         return [task for task in made if task.info.name == name]
+
+    def _geometry(self, name: str) -> Task:
+        from bench.suites import geometry
+
+        return geometry.TableGeometry(name) if name in geometry.TABLES else geometry.SentenceGeometry(self.splits())
+
+    def _words(self, name: Name) -> list[Task]:
+        from bench.suites import word_similarity
+
+        return list(word_similarity.tasks(name, self._sources))
 
     def _official(self, flag: str, name: Name) -> list[Task]:
         from bench.data.known import KnownRows

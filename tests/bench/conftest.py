@@ -121,6 +121,7 @@ class FakeModel:
     searcher: Any = None
     language_model: LanguageModel | None = None
     cross_encoder: Any = None
+    vocabulary: Any = None
 
 
 @dataclass(frozen=True)

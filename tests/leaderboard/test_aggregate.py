@@ -70,6 +70,19 @@ def test_what_cannot_be_scored_is_not_applicable(
     assert cell(board, "external", "parameters") == Cell(None, "not recorded")
 
 
+@pytest.mark.parametrize("suite", ["geometry", "words"])
+def test_a_model_without_a_head_has_no_output_table(
+    suite: str, make_record: MakeRecord, model: Callable[..., ModelInfo]
+) -> None:
+    external = model("external", kind="sentence-transformers", axes=None)
+    scored = [make_record("full", "SciFact", 0.5, suite=suite, subset=side, name=side) for side in ("input", "output")]
+    board = make_board(*scored, make_record(external, "SciFact", 0.5))
+    assert cell(board, "external", f"{suite}/input").applicable
+    missing = cell(board, "external", f"{suite}/output")
+    assert (missing.applicable, missing.note[:14]) == (False, "not applicable")
+    assert "no output table" in missing.note
+
+
 def test_best_is_marked_both_ways_with_ties(board: Board) -> None:
     def best(key: str) -> set[str]:
         return {row.label[:4] for row in board.rows if cell(board, row.label, key).best}
