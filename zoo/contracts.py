@@ -7,6 +7,7 @@ Names used in shapes: `tokens` T, `sequences` B, `dim` D, `vocab` V, `rows` N.
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ class Vocabulary:
     """Size of a vocabulary and the ids of its special tokens.
 
     A document is `[CLS] tokens [SEP]` for every objective: for a causal model `[CLS]` opens a text and `[SEP]` ends it.
+    `fingerprint` is a hash of the tokenizer.
     """
 
     size: int
@@ -30,6 +32,16 @@ class Vocabulary:
     cls_id: int
     sep_id: int
     mask_id: int
+    fingerprint: str = ""
+
+    @staticmethod
+    def fingerprint_of(tokenizer: str) -> str:
+        """What two vocabularies have in common if their tokenizers are the same.
+
+        Args:
+            tokenizer: as JSON.
+        """
+        return hashlib.sha256(tokenizer.encode()).hexdigest()
 
     @property
     def special_ids(self) -> tuple[int, ...]:
@@ -156,6 +168,11 @@ class OutputTable(nn.Module, ABC):
         """Rows of the tables that each of its own parameters holds one after the other; more rows are padding."""
         return (self.num_rows,)
 
+    @property
+    def keeps_zero_sum(self) -> bool:
+        """Whether a gradient that sums to 0 over all tokens also does so over the rows of each parameter's tables."""
+        return True
+
     @abstractmethod
     def weight(self) -> Float[Tensor, "vocab dim"]:
         """The whole table, differentiable."""
@@ -163,6 +180,34 @@ class OutputTable(nn.Module, ABC):
     @abstractmethod
     def rows(self, ids: Int[Tensor, " rows"]) -> Float[Tensor, "rows dim"]:
         """The vectors of `ids`, without the rest of the table."""
+
+    @abstractmethod
+    def cross_entropy(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        targets: Int[Tensor, " rows"],
+        bias: Float[Tensor, " vocab"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Mean over rows of `-log softmax(W h + b)_target` in nats, for training; never obliged to build (N, V) scores.
+
+        Raises:
+            ValueError: if there is no row.
+        """
+
+    @abstractmethod
+    def log_probs(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        targets: Int[Tensor, " rows"],
+        bias: Float[Tensor, " vocab"] | None = None,
+    ) -> Float[Tensor, " rows"]:
+        """`log softmax(W h + b)_target` of each row in nats, at least float32."""
+
+    @abstractmethod
+    def topk(
+        self, hidden: Float[Tensor, "rows dim"], k: int, bias: Float[Tensor, " vocab"] | None = None
+    ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
+        """The k best scores of each row and their ids, best first."""
 
 
 class TokenEmbedding(nn.Module, ABC):
@@ -185,6 +230,9 @@ class TokenEmbedding(nn.Module, ABC):
     @abstractmethod
     def output_table(self) -> OutputTable | None:
         """The module that a tied head multiplies with, or None where the head must own a table."""
+
+    def use_vocabulary(self, vocabulary: Vocabulary, counts: Int[Tensor, " vocab"]) -> None:
+        """Told once, before training begins: size, special ids, and how often each token occurs in the texts."""
 
     @property
     def num_parameters(self) -> int:

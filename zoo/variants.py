@@ -4,6 +4,7 @@
 
 import zoo.data
 import zoo.embeddings
+import zoo.embeddings.codes
 import zoo.encoders
 import zoo.heads
 import zoo.layers.feed_forward

@@ -34,6 +34,8 @@ def add_speed(parser: argparse.ArgumentParser) -> None:
     optimizer.add_argument("--vocabulary", type=int, default=50_304, metavar="V", help="default: %(default)s")
     optimizer.add_argument("--width", type=int, default=768, metavar="H", help="default: %(default)s")
     optimizer.add_argument("--device", default="cpu", metavar="D", help="default: %(default)s")
+    subspace = commands.add_parser("subspace", help="a subspace table against a full one: loss, look-up, memory")
+    _add_common(subspace, _subspace, rounds=5)
     _add_suite(commands.add_parser("suite", help="a suite of tasks against mteb.evaluate with sentence-transformers"))
     _add_search(commands.add_parser("search", help="a search over many documents under a cap on memory"))
     status = commands.add_parser("status", help="start of `zoo bench status` in a folder of many records")
@@ -144,6 +146,43 @@ def _print_optimizers(title: str, result: OptimizerResult) -> None:
         by = [f"{ratio:.3f}" for ratio in ratios(timing, result.timings[OURS])]
         size = (f"{sizes[name] / 1e6:.2f}", f"{sizes[OURS] / sizes[name]:.4f}")
         table.add_row(name, f"{timing.median * 1e3:.1f}", *by, *size)
+    Console().print(table)
+
+
+def _subspace(args: argparse.Namespace) -> int:
+    import torch
+    from rich.console import Console
+
+    from bench.speed import subspace
+
+    torch.set_num_threads(args.threads)
+    console = Console()
+    for shape in subspace.SHAPES:
+        _print_against(f"cross-entropy of 128 rows, {shape}", subspace.measure_loss(shape, args.rounds), subspace.OURS)
+    small = subspace.SHAPES[0]
+    for options in ({"bias": True}, {"own_rows": 1024}):
+        title = f"the same, {small}, {options}"
+        _print_against(title, subspace.measure_loss(small, args.rounds, **options), subspace.OURS)
+    growth = subspace.measure_growth(rounds=args.rounds)
+    console.print("milliseconds by V: " + ", ".join(f"{v:,}: {t.median * 1e3:.2f}" for v, t in growth.items()))
+    for shape in subspace.SHAPES:
+        timings, sizes = subspace.measure_lookup(shape, args.rounds)
+        memory = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in sizes.items())
+        title = f"look-up of {subspace.TOKENS:,} tokens, backward, AdamW, {shape}; with gradient and state: {memory}"
+        _print_against(title, timings, subspace.OURS)
+    return 0
+
+
+def _print_against(title: str, timings: Mapping[str, Timing], ours: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.speed.ratio import ratios
+
+    table = Table("", "ms", "slower by: min", "median", "max", title=title, title_justify="left")
+    for name, timing in timings.items():
+        by = ["" if name == ours else f"{ratio:.1f}x" for ratio in ratios(timings[ours], timing)]
+        table.add_row(name, f"{timing.median * 1e3:.2f}", *by)
     Console().print(table)
 
 

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 import zoo
 from zoo.contracts import Encoder, OutputHead, OutputTable, TokenEmbedding
 from zoo.data import TextDataModule, TokenizerSource
+from zoo.embeddings.codes.code_assignment import CodeAssignment
 from zoo.layers.feed_forward import FeedForward
 from zoo.objectives import InfoNCE
 from zoo.objectives.objective import Objective
@@ -20,6 +21,7 @@ from zoo.optim.schedule import Schedule
 CONTRACTS: dict[str, type] = {
     "embedding_class": TokenEmbedding,
     "table_class": OutputTable,
+    "codes_class": CodeAssignment,
     "encoder_class": Encoder,
     "head_class": OutputHead,
     "feed_forward_class": FeedForward,

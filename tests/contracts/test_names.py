@@ -86,6 +86,7 @@ def test_listing_shows_what_the_imports_show(all_variants: dict[str, list[type]]
     fixtures = {
         "objective": "objective_class",
         "embedding": "embedding_class",
+        "codes": "codes_class",
         "encoder": "encoder_class",
         "feed-forward": "feed_forward_class",
         "head": "head_class",

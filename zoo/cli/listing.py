@@ -14,6 +14,7 @@ _HOME = Path(__file__).resolve().parent.parent
 AXES = {
     "objective": ("objectives", "model", {"LanguageModel", "Objective"}),
     "embedding": ("embeddings", "model.embedding", {"TokenEmbedding"}),
+    "codes": ("embeddings/codes", "model.embedding.codes", {"CodeAssignment"}),
     "encoder": ("encoders", "model.encoder", {"Encoder"}),
     "feed-forward": ("layers", "model.encoder.feed_forward", {"FeedForward", "_Gated"}),
     "head": ("heads", "model.head", {"OutputHead"}),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.contracts import OutputTable
+from zoo.layers.linear_cross_entropy import chunk_rows, linear_cross_entropy
 
 
 class OutputMatrix(OutputTable):
@@ -32,3 +33,44 @@ class OutputMatrix(OutputTable):
     def rows(self, ids: Int[Tensor, " rows"]) -> Float[Tensor, "rows dim"]:
         """The rows of `ids`."""
         return F.embedding(ids, self.matrix)
+
+    def cross_entropy(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        targets: Int[Tensor, " rows"],
+        bias: Float[Tensor, " vocab"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Mean cross-entropy in nats, in chunks of rows; (N, V) scores are never held.
+
+        Raises:
+            ValueError: if there is no row.
+        """
+        if torch.is_grad_enabled():
+            return linear_cross_entropy(hidden, self.matrix, targets, bias)
+        return -self.log_probs(hidden, targets, bias).mean()
+
+    def log_probs(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        targets: Int[Tensor, " rows"],
+        bias: Float[Tensor, " vocab"] | None = None,
+    ) -> Float[Tensor, " rows"]:
+        """Log-probability of each target in nats, at least float32."""
+        rows = chunk_rows(self.num_rows)
+        chosen = [
+            self._scores(x, bias).log_softmax(-1).gather(1, y[:, None]).squeeze(1)
+            for x, y in zip(hidden.split(rows), targets.split(rows), strict=True)
+        ]
+        return torch.cat(chosen)
+
+    def topk(
+        self, hidden: Float[Tensor, "rows dim"], k: int, bias: Float[Tensor, " vocab"] | None = None
+    ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
+        """The k best scores of each row and their ids, best first."""
+        best = [self._scores(x, bias).topk(k) for x in hidden.split(chunk_rows(self.num_rows))]
+        return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+
+    def _scores(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
+        scores = hidden @ self.matrix.T
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+        return scores if bias is None else scores + bias

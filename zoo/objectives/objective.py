@@ -71,12 +71,14 @@ class Objective(LightningModule, ABC):
         """Real tokens trained on so far, over all processes."""
         return int(self._tokens_seen)
 
-    def build(self, tokenizer: Tokenizer, max_length: int) -> None:
+    def build(self, tokenizer: Tokenizer, max_length: int, token_counts: Tensor | None = None) -> None:
         """Make the modules for the vocabulary of `tokenizer`. Does nothing the second time.
 
         Args:
             tokenizer: turns text into `[CLS] tokens [SEP]`.
             max_length: longest sequence the model is trained on, in tokens.
+            token_counts: how often each token occurs in the training texts, int64 (V,); None for a model whose weights
+                come from elsewhere.
         """
         if self.is_built:
             return
@@ -85,6 +87,9 @@ class Objective(LightningModule, ABC):
         self.encoder = self._make_encoder(self.width)
         self.build_output(vocabulary)
         self.tokenizer, self.max_length, self.vocabulary = tokenizer, max_length, vocabulary
+        if token_counts is not None:
+            self.token_counts = token_counts
+            self.embedding.use_vocabulary(vocabulary, token_counts)
 
     @abstractmethod
     def build_output(self, vocabulary: Vocabulary) -> None:
@@ -96,7 +101,8 @@ class Objective(LightningModule, ABC):
         if data is None and not self.is_built:
             raise ValueError("an objective takes its tokenizer from a data module: pass one to the trainer")
         if data is not None:
-            self.build(data.tokenizer, data.max_length)
+            counts = torch.from_numpy(data.token_counts()) if isinstance(data, TextDataModule) else None
+            self.build(data.tokenizer, data.max_length, counts)
 
     def encode(self, batch: PackedBatch, *, causal: bool) -> EncoderOutput:
         """Hidden vectors of a batch."""
@@ -113,10 +119,7 @@ class Objective(LightningModule, ABC):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Remember the seed of the run, and how frequent each token is in what it trains on."""
-        data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, TextDataModule):
-            self.token_counts = torch.from_numpy(data.token_counts())
+        """Remember the seed of the run."""
         self._seed = torch.initial_seed()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

@@ -56,4 +56,5 @@ def vocabulary_of(tokenizer: Tokenizer) -> Vocabulary:
     """
     ids = tokenizer.get_vocab(with_added_tokens=True)
     special = {f"{role}_id": ids[name] for role, name in special_tokens_of(tokenizer).items()}
-    return Vocabulary(size=max(ids.values()) + 1, **special)
+    fingerprint = Vocabulary.fingerprint_of(tokenizer.to_str())
+    return Vocabulary(size=max(ids.values()) + 1, **special, fingerprint=fingerprint)

@@ -1,0 +1,129 @@
+"""The softmax of a subspace table against the composed table, one dense product and autograd, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from zoo.layers import digit_softmax
+from zoo.layers.subspace_table import SubspaceTable
+
+# V, f, own rows: perfect powers, primes, one table, fewer tokens than a full base, many digits
+SHAPES = [
+    (1000, 3, 0),
+    (997, 3, 0),
+    (50, 2, 0),
+    (49, 2, 0),
+    (243, 5, 0),
+    (500, 4, 7),
+    (2, 1, 0),
+    (3, 2, 0),
+    (300, 1, 0),
+    (101, 2, 30),
+    (64, 6, 0),
+]
+
+
+def composed(table: SubspaceTable) -> Tensor:
+    """The V x D table, row by row."""
+    rows = []
+    for place in table.places.tolist():
+        if place < table.own_rows:
+            assert table.own is not None
+            rows.append(table.own.matrix[place])
+            continue
+        codes = table.codes[place - table.own_rows].tolist()
+        rows.append(torch.cat([table.matrix[j * table.base + c] for j, c in enumerate(codes)]))
+    return torch.stack(rows)
+
+
+def make(vocab: int, tables: int, own: int, codes: str) -> SubspaceTable:
+    torch.manual_seed(0)
+    table = SubspaceTable(vocab, 60, 0.5, tables, own).double()
+    if codes != "sequential":
+        places = torch.randperm(vocab)
+        tail = vocab - own
+        numbers = torch.randperm(tail) if codes == "permuted" else torch.randperm(table.base**tables)[:tail]
+        powers = torch.tensor([table.base**j for j in range(tables)])
+        table.assign(places, numbers[:, None] // powers % table.base)
+    return table
+
+
+@pytest.mark.parametrize(("vocab", "tables", "own"), SHAPES)
+@pytest.mark.parametrize("codes", ["sequential", "permuted", "free"])
+@pytest.mark.parametrize("biased", [False, True], ids=["plain", "bias"])
+def test_equals_the_dense_softmax_with_gradients(vocab: int, tables: int, own: int, codes: str, biased: bool) -> None:
+    table = make(vocab, tables, own, codes)
+    hidden = torch.randn(17, 60, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(vocab, dtype=torch.float64, requires_grad=True) if biased else None
+    targets = torch.randint(vocab, (17,))
+    leaves = [hidden, *table.parameters(), *([bias] if bias is not None else [])]
+    torch.testing.assert_close(table.weight(), composed(table), rtol=0, atol=0)
+    ours = table.cross_entropy(hidden, targets, bias)
+    theirs = F.cross_entropy(F.linear(hidden, composed(table), bias), targets)
+    assert abs(float((ours - theirs).detach())) < 1e-10
+    for mine, other in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, leaves), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("vocab", "tables", "own"), SHAPES)
+@pytest.mark.parametrize("codes", ["sequential", "permuted", "free"])
+def test_best_tokens(vocab: int, tables: int, own: int, codes: str) -> None:
+    table = make(vocab, tables, own, codes)
+    hidden = torch.randn(9, 60, dtype=torch.float64)
+    for bias in (None, torch.randn(vocab, dtype=torch.float64)):
+        dense = F.linear(hidden, composed(table), bias)
+        for k in {1, min(5, vocab), min(40, vocab)}:
+            values, ids = table.topk(hidden, k, bias)
+            torch.testing.assert_close(values, dense.topk(k).values)
+            torch.testing.assert_close(dense.gather(1, ids), values)
+
+
+@pytest.mark.parametrize(("base", "count", "size"), [(5, 2, 25), (5, 2, 18), (4, 3, 37), (3, 4, 60)])
+def test_samples_have_the_probabilities_of_the_softmax(base: int, count: int, size: int) -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(count, 1, base, dtype=torch.float64)
+    drawn = digit_softmax.box_sample(scores.expand(-1, 40_000, -1), size)
+    powers = [base**j for j in range(count)]
+    dense = torch.tensor([sum(scores[j, 0, v // powers[j] % base] for j in range(count)) for v in range(size)])
+    expected = dense.softmax(0) * 40_000
+    found = torch.bincount(drawn, minlength=size)
+    assert len(found) == size
+    chi_square = float(((found - expected) ** 2 / expected).sum())
+    assert chi_square < size + 5 * (2 * size) ** 0.5
+
+
+def test_marginals_of_the_digits_multiply() -> None:
+    """Without a bias and with all codes in use a token's probability is the product of those of its digits."""
+    table = make(125, 3, 0, "sequential")
+    hidden = torch.randn(1, 60, dtype=torch.float64)
+    probabilities = (hidden @ composed(table).T).softmax(-1)[0]
+    scores, _, _ = table._scores(hidden, None)
+    for v in (0, 7, 124):
+        parts = [scores[j, 0].softmax(-1)[v // 5**j % 5] for j in range(3)]
+        assert float((probabilities[v] - torch.stack(parts).prod()).detach().abs()) < 1e-14
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_grid_whose_best_cell_is_empty(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(2, 6, 8, dtype=dtype) * 300
+    bias = torch.randn(8, 8, dtype=dtype)
+    bias[torch.randn(8, 8) > 0] = -torch.inf
+    for row in range(6):
+        bias[scores[1, row].argmax(), scores[0, row].argmax()] = -torch.inf
+    scores.requires_grad_()
+    found = digit_softmax.grid(scores, bias)
+    exact = (scores[1, :, :, None] + bias + scores[0, :, None, :]).flatten(1).logsumexp(-1)
+    torch.testing.assert_close(found, exact)
+    ours, theirs = (torch.autograd.grad(value.sum(), scores, retain_graph=True)[0] for value in (found, exact))
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize(("vocab", "width", "tables"), [(10, 6, 2), (30, 8, 2), (27, 12, 3), (100, 8, 4), (16, 16, 2)])
+def test_rank(vocab: int, width: int, tables: int) -> None:
+    torch.manual_seed(0)
+    table = SubspaceTable(vocab, width, 1.0, tables).double()
+    assert int(torch.linalg.matrix_rank(table.weight().detach())) == table.rank_bound

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import torch
+from tokenizers import Tokenizer
+
+from zoo.data.tokenizers import vocabulary_of
+from zoo.embeddings import SubspaceEmbedding
+from zoo.heads import SoftmaxHead
+from zoo.objectives import CausalLM
+from zoo.optim.groups import by_role
+
+
+def test_special_and_frequent_tokens_get_rows_of_their_own(tokenizer: Tokenizer) -> None:
+    vocabulary = vocabulary_of(tokenizer)
+    counts = torch.arange(vocabulary.size)
+    embedding = SubspaceEmbedding(vocabulary.size, 8, own_rows=8)
+    embedding.use_vocabulary(vocabulary, counts)
+    first = embedding.table.places.argsort()[:8].tolist()
+    assert set(first[:5]) == set(vocabulary.special_ids)
+    assert first[5:] == [vocabulary.size - 1, vocabulary.size - 2, vocabulary.size - 3]
+    assert torch.equal(embedding(torch.tensor([first[6]]))[0], embedding.table.own.matrix[6])  # type: ignore[union-attr]
+
+
+def test_input_and_output_are_separate_switches() -> None:
+    assert SubspaceEmbedding(50, 8).output_table() is None
+    tied = SubspaceEmbedding(50, 8, tied=True)
+    assert tied.output_table() is tied.table
+
+
+def test_tables_are_a_group_with_their_rows() -> None:
+    tied = SubspaceEmbedding(50, 8, tied=True)
+    head = SoftmaxHead(tied.table, bias=False)
+    (group,) = by_role(torch.nn.ModuleList([tied, head]))
+    assert (group["side"], group["table_rows"], group["zero_sum"]) == ("tied", [(8, 8)], True)
+    own = SubspaceEmbedding(50, 8, own_rows=9, tied=True)
+    groups = by_role(torch.nn.ModuleList([own, SoftmaxHead(own.table, bias=False)]))
+    assert {group["zero_sum"] for group in groups} == {False, True}
+    assert [group["table_rows"] for group in groups if not group["zero_sum"]] == [[(7, 7)]]
+
+
+def test_a_model_without_counts_keeps_the_digits_of_ids(tokenizer: Tokenizer) -> None:
+    model = CausalLM(8, SubspaceEmbedding)
+    model.build(tokenizer, 16)
+    assert isinstance(model.embedding, SubspaceEmbedding)
+    assert torch.equal(model.embedding.table.places.long(), torch.arange(model.vocabulary.size))
+    assert model.token_counts is None

@@ -1,0 +1,46 @@
+"""Codes in which similar tokens share blocks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.contracts import Vocabulary
+from zoo.embeddings.codes.balanced import hierarchy
+from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, places_of, trained_rows
+from zoo.layers.digits import digits_of
+from zoo.layers.subspace_table import SubspaceTable
+
+
+class ClusterCodes(CodeAssignment):
+    """Digits of balanced hierarchical k-means over the vectors of a trained model.
+
+    The top digit is a cluster of tokens; the others say where in its cluster a token lies, in directions that mean the
+    same in every cluster. All codes are different and spell the numbers 0 to V - R - 1, so the softmax keeps its
+    cheapest form.
+
+    Args:
+        model: run folder or checkpoint with a full table and the same tokenizer.
+        seed: of k-means.
+
+    Raises:
+        FileNotFoundError: if there is no such model (when training begins).
+        ValueError: if its vocabulary or width is another one (when training begins).
+
+    References:
+        A. Jaiswal and H. Liu, arXiv 2308.08688 (codes from k-means over the vectors of a language model).
+
+    Differs from the paper:
+        The paper's number of clusters, digit order and rule for collisions are not published. These are balanced, and
+        aligned between clusters.
+    """
+
+    def __init__(self, model: str, seed: int = 0) -> None:
+        self.model, self.seed = model, seed
+
+    def assign(self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor) -> None:
+        """Cluster the tokens behind the own rows."""
+        order = by_frequency(vocabulary, counts)
+        rows = trained_rows(self.model, vocabulary, table.width)[order[table.own_rows :]]
+        numbers = torch.from_numpy(hierarchy(rows.numpy(), table.base, table.num_tables, self.seed))
+        table.assign(places_of(order), digits_of(numbers, table.base, table.num_tables))

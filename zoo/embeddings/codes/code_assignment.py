@@ -1,0 +1,72 @@
+"""What every assignment of codes promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from zoo.contracts import Vocabulary
+from zoo.layers.subspace_table import SubspaceTable
+from zoo.weights import read
+
+
+class CodeAssignment(ABC):
+    """Gives the tokens of a new subspace table their places and codes, before training begins."""
+
+    @abstractmethod
+    def assign(self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor) -> None:
+        """Call `table.assign`, and set the rows of its tables where the assignment knows better ones.
+
+        Args:
+            table: new, with its initial weights.
+            vocabulary: size and special ids.
+            counts: how often each token occurs in the training texts: (V,).
+        """
+
+
+def by_frequency(vocabulary: Vocabulary, counts: Tensor) -> Tensor:
+    """Token ids with the special ones first and then the most frequent first, equal counts by id: (V,)."""
+    keys = counts.clone().to(torch.int64)
+    keys[list(vocabulary.special_ids)] = torch.iinfo(torch.int64).max
+    return keys.argsort(descending=True, stable=True)
+
+
+def places_of(order: Tensor) -> Tensor:
+    """Place of each token id in `order`: the inverse permutation."""
+    places = torch.empty_like(order)
+    places[order] = torch.arange(len(order))
+    return places
+
+
+def trained_rows(model: str, vocabulary: Vocabulary, width: int) -> Tensor:
+    """The input rows of a trained model: (V, D), float32.
+
+    Args:
+        model: run folder or checkpoint file.
+        vocabulary: of the new model, which must be that of the trained one.
+        width: D of the new model.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint.
+        ValueError: if its vocabulary or width differs, or its embedding keeps no full table.
+    """
+    content = read(model)
+    if Vocabulary.fingerprint_of(content["zoo"]["tokenizer"]) != vocabulary.fingerprint:
+        raise ValueError(
+            f"{model} was trained with another tokenizer: set data.tokenizer to PretrainedTokenizer with name_or_path "
+            f"{model}, or train that model on this data"
+        )
+    state = content["state_dict"]
+    for name in ("embedding.weight", "embedding.table.matrix"):
+        rows: Tensor | None = state.get(name)
+        if rows is not None and len(rows) == vocabulary.size:
+            break
+    else:
+        raise ValueError(f"{model} keeps no full table of its tokens: name a run with FullEmbedding or TiedEmbedding")
+    if rows.shape[1] != width:
+        raise ValueError(
+            f"{model} has vectors of width {rows.shape[1]}, this model {width}: give model.width that value"
+        )
+    return rows.float()

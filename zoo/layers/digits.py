@@ -1,0 +1,43 @@
+"""Numbers as digits: how V tokens are addressed by f short tables."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+
+def smallest_base(count: int, num_digits: int) -> int:
+    """The smallest n with `n ** num_digits >= count`.
+
+    Args:
+        count: how many numbers must have digits of their own, at least 1.
+        num_digits: f, at least 1.
+
+    Example:
+        >>> smallest_base(30522, 2), smallest_base(1000, 3), smallest_base(1001, 3)
+        (175, 10, 11)
+    """
+    base: int = max(1, round(count ** (1 / num_digits)))
+    while base**num_digits >= count and base > 1:
+        base -= 1
+    while base**num_digits < count:
+        base += 1
+    return base
+
+
+def digits_of(numbers: Int[Tensor, " rows"], base: int, num_digits: int) -> Int[Tensor, "rows digits"]:
+    """Base-n digits of each number, the least significant first.
+
+    Example:
+        >>> digits_of(torch.tensor([0, 5, 11]), 3, 3).tolist()
+        [[0, 0, 0], [2, 1, 0], [2, 0, 1]]
+    """
+    powers = torch.tensor([base**j for j in range(num_digits)], device=numbers.device)
+    return (numbers[:, None] // powers) % base
+
+
+def numbers_of(digits: Int[Tensor, "rows digits"], base: int) -> Int[Tensor, " rows"]:
+    """The number that each row of digits spells, the least significant digit first."""
+    powers = torch.tensor([base**j for j in range(digits.shape[1])], device=digits.device)
+    return (digits.long() * powers).sum(1)
