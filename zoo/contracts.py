@@ -295,8 +295,11 @@ class OutputHead(nn.Module, ABC):
     """
 
     vocabulary_side: ClassVar[str] = "output"
-    zero_sum: ClassVar[bool]
+    zero_sum: bool
     table: OutputTable
+
+    def use_embedding(self, embedding: TokenEmbedding) -> None:
+        """Told once, when the model is built: the input side, for heads that need more than the table."""
 
     @abstractmethod
     def loss(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> HeadLoss:

@@ -1,5 +1,6 @@
 """Output heads: hidden vectors to a loss over the vocabulary."""
 
+from zoo.heads.augmented_softmax_head import AugmentedSoftmaxHead
 from zoo.heads.softmax_head import SoftmaxHead
 
-__all__ = ["SoftmaxHead"]
+__all__ = ["AugmentedSoftmaxHead", "SoftmaxHead"]

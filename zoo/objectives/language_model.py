@@ -59,6 +59,7 @@ class LanguageModel(Objective):
         """The head over the embedding's own table, or over one of its own where the embedding shares none."""
         table = self.embedding.output_table()
         self.head = self._make_head(OutputMatrix(vocabulary.size, self.width) if table is None else table)
+        self.head.use_embedding(self.embedding)
 
     @abstractmethod
     def predict_tokens(self, batch: PackedBatch, generator: Randomness) -> tuple[EncoderOutput, Tensor, Tensor]:

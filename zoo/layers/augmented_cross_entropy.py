@@ -1,0 +1,188 @@
+"""Cross-entropy with a second, soft target made of the similarities of word vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from zoo.layers.linear_cross_entropy import chunk_rows
+
+
+@dataclass(frozen=True)
+class _Options:
+    temperature: float
+    strength: float
+    attached: bool
+    dtype: torch.dtype
+
+
+class _AugmentedCrossEntropy(torch.autograd.Function):
+    """Gradients are taken chunk by chunk in the forward pass, so that no (N, V) distribution is ever held.
+
+    Rows are sorted by target: a chunk then has few different teachers, and each is computed once.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        teacher: Tensor,
+        targets: Tensor,
+        options: _Options,
+    ) -> tuple[Tensor, Tensor]:
+        order = targets.argsort(stable=True)
+        sums = _Sums.zero(hidden, weight, bias, teacher, options)
+        for rows in order.split(chunk_rows(len(weight))):
+            sums.add(rows, hidden[rows].to(options.dtype), targets[rows])
+        ctx.save_for_backward(sums.grad_hidden, sums.grad_weight, sums.grad_bias, sums.grad_teacher)
+        ctx.total, ctx.hidden_dtype = len(targets), hidden.dtype
+        divergence = sums.divergence / len(targets)
+        ctx.mark_non_differentiable(divergence)
+        return (sums.nll + options.strength * sums.divergence) / len(targets), divergence
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, teacher = ctx.saved_tensors
+        scale = grads[0] / ctx.total
+        scaled = [None if part is None else part * scale for part in (weight, bias, teacher)]
+        return (hidden * scale).to(ctx.hidden_dtype), *scaled, None, None
+
+
+@dataclass
+class _Sums:
+    """What the chunks add up to."""
+
+    weight: Tensor
+    bias: Tensor | None
+    teacher: Tensor
+    options: _Options
+    nll: Tensor
+    divergence: Tensor
+    grad_hidden: Tensor
+    grad_weight: Tensor
+    grad_bias: Tensor | None
+    grad_teacher: Tensor | None
+
+    @classmethod
+    def zero(cls, hidden: Tensor, weight: Tensor, bias: Tensor | None, teacher: Tensor, options: _Options) -> _Sums:
+        nothing = weight.new_zeros(())
+        return cls(
+            weight.to(options.dtype),
+            bias,
+            teacher.to(options.dtype),
+            options,
+            nothing,
+            nothing,
+            torch.empty_like(hidden, dtype=options.dtype),
+            torch.zeros_like(weight),
+            None if bias is None else torch.zeros_like(bias),
+            torch.zeros_like(teacher) if options.attached else None,
+        )
+
+    def add(self, rows: Tensor, x: Tensor, targets: Tensor) -> None:
+        """Add loss and gradients of some rows."""
+        sums = self.nll.dtype
+        tau, strength = self.options.temperature, self.options.strength
+        scores = (x @ self.weight.T).to(sums)
+        student = (scores / tau).log_softmax(-1)
+        if self.bias is not None:
+            scores = scores + self.bias
+        log_probs = scores.log_softmax(-1)
+        picked = targets[:, None]
+        self.nll = self.nll - log_probs.gather(1, picked).sum()
+        error = log_probs.exp_().scatter_add_(1, picked, torch.full_like(picked, -1, dtype=sums))
+        if self.grad_bias is not None:
+            self.grad_bias += error.sum(0)
+        kinds, kind_of = targets.unique(return_inverse=True)
+        queries = self.teacher[kinds]
+        soft = (queries @ self.teacher.T).to(sums).div_(tau).log_softmax(-1)
+        chance = soft.exp()
+        expected = chance[kind_of]
+        excess = expected * (soft[kind_of] - student)
+        divergence = excess.sum(-1)
+        self.divergence = self.divergence + divergence.sum()
+        if self.grad_teacher is not None:
+            pull = torch.zeros_like(soft).index_add_(0, kind_of, excess - expected * divergence[:, None])
+            pull = (pull * (strength / tau)).to(self.options.dtype)
+            self.grad_teacher += (pull.T @ queries).to(sums)
+            self.grad_teacher.index_add_(0, kinds, (pull @ self.teacher).to(sums))
+        error += (student.exp_() - expected) * (strength / tau)
+        error = error.to(self.options.dtype)
+        self.grad_hidden[rows] = error @ self.weight
+        self.grad_weight += (error.T @ x).to(sums)
+
+
+def augmented_cross_entropy(
+    hidden: Float[Tensor, "rows dim"],
+    weight: Float[Tensor, "vocab dim"],
+    teacher: Float[Tensor, "vocab dim"],
+    targets: Int[Tensor, " rows"],
+    bias: Float[Tensor, " vocab"] | None = None,
+    *,
+    temperature: float = 20.0,
+    strength: float = 1.0,
+    attached: bool = False,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Mean of `CE(y, softmax(W h + b)) + strength KL(softmax(L l_y / tau) || softmax(W h / tau))`, and of the KL.
+
+    The second value has no gradient. At most `chunk_rows(V)` rows of scores exist at a time. The result can be
+    differentiated once.
+
+    Args:
+        hidden: N vectors h.
+        weight: the output table W.
+        teacher: the input table L, whose row l_y is the vector of the target.
+        targets: N class ids y.
+        bias: b, one number a class; it has no part in the second term.
+        temperature: tau.
+        strength: of the second term.
+        attached: whether the gradient also flows into L.
+
+    Raises:
+        ValueError: if there is no row.
+    """
+    if len(targets) == 0:
+        raise ValueError("cross-entropy needs at least one target: the batch holds none")
+    device = hidden.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+    options = _Options(temperature, strength, attached, dtype)
+    given = teacher if attached else teacher.detach()
+    with torch.autocast(device, enabled=False):
+        loss, divergence = _AugmentedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden, weight, bias, given, targets, options
+        )
+    return loss, divergence
+
+
+def quadratic_divergence(
+    hidden: Float[Tensor, "rows dim"],
+    weight: Float[Tensor, "vocab dim"],
+    teacher: Float[Tensor, "vocab dim"],
+    targets: Int[Tensor, " rows"],
+    temperature: float = 20.0,
+) -> Float[Tensor, ""]:
+    """The limit of the KL above for a high temperature, without any work of N x V; the teacher is detached.
+
+    `(h' S_WW h - 2 h' S_WL u + u' S_LL u) / (2 tau^2)`, mean over rows, with `u = l_y` and the covariances
+    `S_AB = (A - mean A)' (B - mean B) / V` of the rows of the tables: O(V D^2 + N D^2).
+
+    Args:
+        hidden: N vectors h.
+        weight: the output table W.
+        teacher: the input table L.
+        targets: N class ids y.
+        temperature: tau; the relative error of the gradient falls as 1 / tau.
+    """
+    wide = hidden.to(weight.dtype)
+    fixed = teacher.detach()
+    vectors = fixed[targets]
+    rows, others = weight - weight.mean(0), fixed - fixed.mean(0)
+    own, cross, theirs = rows.T @ rows, rows.T @ others, others.T @ others
+    quadratic = (wide @ own * wide).sum() - 2 * (wide @ cross * vectors).sum() + (vectors @ theirs * vectors).sum()
+    return quadratic / (2 * temperature**2 * len(weight) * len(targets))
