@@ -1,0 +1,49 @@
+"""Subspace tables whose codes come from a trained model, through the command line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo import checkpoint
+from zoo.embeddings import SubspaceEmbedding
+from zoo.embeddings.codes.code_assignment import by_frequency
+
+Zoo = Callable[..., int]
+Arguments = Callable[[str], list[str]]
+
+
+@pytest.mark.parametrize("codes", ["ClusterCodes", "PQCodes"])
+def test_codes_of_a_trained_model(codes: str, zoo: Zoo, tiny_arguments: Arguments) -> None:
+    steps = ["--trainer.max_steps", "3"]
+    donor = ["--model.embedding", "TiedEmbedding", "--run_dir", "donor"]
+    assert zoo("fit", *tiny_arguments("MaskedLM"), *steps, *donor) == 0
+    options = ["--model.embedding", "SubspaceEmbedding", "--model.embedding.tied", "true"]
+    options += ["--model.embedding.own_rows", "12", "--model.embedding.codes", codes]
+    options += ["--model.embedding.codes.model", "donor", "--run_dir", "run", "--model.optimizer", "CoupledAdamW"]
+    with pytest.warns(UserWarning, match="does not keep the mean"):  # own rows void the promise
+        assert zoo("fit", *tiny_arguments("MaskedLM"), *steps, *options) == 0
+    shutil.rmtree("donor")
+    found = checkpoint.load("run")
+    assert isinstance(found.embedding, SubspaceEmbedding)
+    table = found.embedding.table
+    assert table._is_box == (codes == "ClusterCodes")
+    assert found.token_counts is not None
+    assert torch.equal(table.places.argsort(), by_frequency(found.vocabulary, found.token_counts))
+    assert zoo("validate", "--run_dir", "run") == 0
+
+
+def test_a_model_of_another_vocabulary_is_refused(
+    zoo: Zoo, tiny_arguments: Arguments, corpus_files: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    donor = [*tiny_arguments("MaskedLM"), "--trainer.max_steps", "1", "--run_dir", "donor"]
+    assert zoo("fit", *donor, "--data.tokenizer.vocab_size", "30") == 0
+    options = ["--model.embedding", "SubspaceEmbedding", "--model.embedding.codes", "ClusterCodes"]
+    options += ["--model.embedding.codes.model", "donor", "--run_dir", "run"]
+    assert zoo("fit", *tiny_arguments("MaskedLM"), "--trainer.max_steps", "1", *options) == 1
+    assert "another tokenizer: set data.tokenizer to PretrainedTokenizer" in capfd.readouterr().err
+    assert not Path("run/checkpoints").exists()
