@@ -35,6 +35,9 @@ def test_codes_of_a_trained_model(codes: str, zoo: Zoo, tiny_arguments: Argument
     assert found.token_counts is not None
     assert torch.equal(table.places.argsort(), by_frequency(found.vocabulary, found.token_counts))
     assert zoo("validate", "--run_dir", "run") == 0
+    options += ["--ckpt_path", "last", "--trainer.max_steps", "5"]
+    with pytest.warns(UserWarning, match="does not keep the mean"):
+        assert zoo("fit", *tiny_arguments("MaskedLM"), *options) == 0, "resumed, without the model of its codes"
 
 
 def test_a_model_of_another_vocabulary_is_refused(

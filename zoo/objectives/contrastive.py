@@ -69,6 +69,7 @@ class Contrastive(Objective):
 
     def on_fit_start(self) -> None:
         """Take over the weights of `init_from`, unless a checkpoint of this very run is resumed."""
+        super().on_fit_start()
         if self.init_from is not None and self.trainer.ckpt_path is None:
             parts = {"embedding": self.embedding, "encoder": self.encoder}
             take_over(parts, self.tokenizer.to_str(), self.init_from)

@@ -71,14 +71,12 @@ class Objective(LightningModule, ABC):
         """Real tokens trained on so far, over all processes."""
         return int(self._tokens_seen)
 
-    def build(self, tokenizer: Tokenizer, max_length: int, token_counts: Tensor | None = None) -> None:
+    def build(self, tokenizer: Tokenizer, max_length: int) -> None:
         """Make the modules for the vocabulary of `tokenizer`. Does nothing the second time.
 
         Args:
             tokenizer: turns text into `[CLS] tokens [SEP]`.
             max_length: longest sequence the model is trained on, in tokens.
-            token_counts: how often each token occurs in the training texts, int64 (V,); None for a model whose weights
-                come from elsewhere.
         """
         if self.is_built:
             return
@@ -87,9 +85,6 @@ class Objective(LightningModule, ABC):
         self.encoder = self._make_encoder(self.width)
         self.build_output(vocabulary)
         self.tokenizer, self.max_length, self.vocabulary = tokenizer, max_length, vocabulary
-        if token_counts is not None:
-            self.token_counts = token_counts
-            self.embedding.use_vocabulary(vocabulary, token_counts)
 
     @abstractmethod
     def build_output(self, vocabulary: Vocabulary) -> None:
@@ -101,8 +96,7 @@ class Objective(LightningModule, ABC):
         if data is None and not self.is_built:
             raise ValueError("an objective takes its tokenizer from a data module: pass one to the trainer")
         if data is not None:
-            counts = torch.from_numpy(data.token_counts()) if isinstance(data, TextDataModule) else None
-            self.build(data.tokenizer, data.max_length, counts)
+            self.build(data.tokenizer, data.max_length)
 
     def encode(self, batch: PackedBatch, *, causal: bool) -> EncoderOutput:
         """Hidden vectors of a batch."""
@@ -117,6 +111,13 @@ class Objective(LightningModule, ABC):
             raise ValueError("the schedule needs an end: set trainer.max_steps or trainer.max_epochs")
         schedule = self._make_schedule(optimizer, int(total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_fit_start(self) -> None:
+        """Tell the embedding of a new model what it will be trained on; a resumed one knows it from its checkpoint."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, TextDataModule) and self.trainer.ckpt_path is None and self.tokens_seen == 0:
+            self.token_counts = torch.from_numpy(data.token_counts())
+            self.embedding.use_vocabulary(self.vocabulary, self.token_counts)
 
     def on_train_start(self) -> None:
         """Remember the seed of the run."""
@@ -171,6 +172,7 @@ class Objective(LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse the checkpoint of another objective or another vocabulary, which would fail less clearly later."""
         header = checkpoint.get("zoo", {})
+        self.token_counts = header.get("token_counts")
         if header.get("class_name") != type(self).__name__:
             found = header.get("class_name") or "no objective of this project"
             raise ValueError(
