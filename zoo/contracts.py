@@ -244,6 +244,11 @@ class TokenEmbedding(nn.Module, ABC):
         """Bytes of parameters and buffers."""
         return sum(t.numel() * t.element_size() for t in [*self.parameters(), *self.buffers()])
 
+    @property
+    def facts(self) -> dict[str, int]:
+        """Sizes that a run shows and records, by name."""
+        return {"parameters": self.num_parameters, "bytes": self.num_bytes}
+
 
 @dataclass(frozen=True)
 class EncoderOutput:

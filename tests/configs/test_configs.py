@@ -9,11 +9,13 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
+from tokenizers import Tokenizer
 
 import zoo.variants  # noqa: F401
 from zoo.cli.listing import config_root
 from zoo.cli.parser import ConfigParser
 from zoo.data import TextDataModule
+from zoo.data.tokenizers import WordLevel
 from zoo.objectives.objective import Objective
 
 ROOT = config_root()
@@ -46,6 +48,12 @@ def build(files: list[Path]) -> Any:
     parser.add_subclass_arguments(LightningDataModule, "data")
     words = [word for file in files for word in ("--config", str(file))]
     return parser.instantiate(parser.parse_args(words))
+
+
+@pytest.fixture(scope="module")
+def thousand_words() -> Tokenizer:
+    """A vocabulary large enough for rows of their own."""
+    return WordLevel().build([" ".join(f"w{i}" for i in range(1000))])
 
 
 def test_there_are_some() -> None:
@@ -84,12 +92,12 @@ def test_a_recipe_fixes_seed_and_length(path: Path) -> None:
         ),
     ],
 )
-def test_builds(files: list[Path], tokenizer: Any) -> None:
+def test_builds(files: list[Path], thousand_words: Tokenizer) -> None:
     built = build(files)
     assert isinstance(built.model, Objective)
     assert isinstance(built.data, TextDataModule)
     assert isinstance(built.model.view, built.data.views)
     large = files[-1].is_relative_to(ROOT / "paper")
     with torch.device("meta" if large else "cpu"):  # billions of numbers need not be drawn
-        built.model.build(tokenizer, built.data.max_length)
+        built.model.build(thousand_words, built.data.max_length)
     assert sum(p.numel() for p in built.model.parameters()) > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,9 @@ Arguments = Callable[[str], list[str]]
 
 
 @pytest.mark.parametrize("codes", ["ClusterCodes", "PQCodes"])
-def test_codes_of_a_trained_model(codes: str, zoo: Zoo, tiny_arguments: Arguments) -> None:
+def test_codes_of_a_trained_model(
+    codes: str, zoo: Zoo, tiny_arguments: Arguments, capfd: pytest.CaptureFixture[str]
+) -> None:
     steps = ["--trainer.max_steps", "3"]
     donor = ["--model.embedding", "TiedEmbedding", "--run_dir", "donor"]
     assert zoo("fit", *tiny_arguments("MaskedLM"), *steps, *donor) == 0
@@ -27,6 +30,8 @@ def test_codes_of_a_trained_model(codes: str, zoo: Zoo, tiny_arguments: Argument
     options += ["--model.embedding.codes.model", "donor", "--run_dir", "run", "--model.optimizer", "CoupledAdamW"]
     with pytest.warns(UserWarning, match="does not keep the mean"):  # own rows void the promise
         assert zoo("fit", *tiny_arguments("MaskedLM"), *steps, *options) == 0
+    assert json.loads(Path("run/provenance.json").read_text())["embedding"]["rank_bound"] > 0
+    assert "zoo: SubspaceEmbedding: parameters " in capfd.readouterr().err
     shutil.rmtree("donor")
     found = checkpoint.load("run")
     assert isinstance(found.embedding, SubspaceEmbedding)

@@ -40,9 +40,12 @@ class RunRecord(Callback):
         data: Any = getattr(trainer, "datamodule", None)
         self.facts["data"] = type(data).__name__
         self.facts["data_description"] = data.description
+        self.facts["embedding"] = pl_module.embedding.facts
         pl_module.run_facts = self._current(trainer, pl_module, "running")
         if trainer.is_global_zero:
             sys.stderr.write(f"zoo: run folder {self.folder.path}\n")
+            sizes = ", ".join(f"{name.replace('_', ' ')} {size:,}" for name, size in pl_module.embedding.facts.items())
+            sys.stderr.write(f"zoo: {type(pl_module.embedding).__name__}: {sizes}\n")
             pl_module.tokenizer.save(str(self.folder.path / TOKENIZER))
             self.folder.write_config(self.config)
             self.folder.write_provenance(pl_module.run_facts)

@@ -63,3 +63,8 @@ class SubspaceEmbedding(TokenEmbedding):
     def output_table(self) -> OutputTable | None:
         """The tables, where they are tied."""
         return self.table if self.tied else None
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """Sizes, with the base n and the largest rank that the composed table can have."""
+        return {**super().facts, "base": self.table.base, "rank_bound": self.table.rank_bound}

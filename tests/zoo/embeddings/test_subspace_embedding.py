@@ -21,6 +21,12 @@ def test_special_and_frequent_tokens_get_rows_of_their_own(tokenizer: Tokenizer)
     assert torch.equal(embedding(torch.tensor([first[6]]))[0], embedding.table.own.matrix[6])  # type: ignore[union-attr]
 
 
+def test_facts_say_how_small_it_is() -> None:
+    embedding = SubspaceEmbedding(30522, 384)
+    codes = 4 * 30522 * 3  # a place and two digits of four bytes each
+    assert embedding.facts == {"parameters": 67200, "bytes": 4 * 67200 + codes, "base": 175, "rank_bound": 349}
+
+
 def test_input_and_output_are_separate_switches() -> None:
     assert SubspaceEmbedding(50, 8).output_table() is None
     tied = SubspaceEmbedding(50, 8, tied=True)
