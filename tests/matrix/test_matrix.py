@@ -52,6 +52,17 @@ def test_trains(chosen: tuple[str, ...], zoo: Zoo, tiny_arguments: Arguments) ->
     assert Path("run/checkpoints/last.ckpt").is_file()
 
 
+def test_losses_are_told_apart_by_frequency(zoo: Zoo, tiny_arguments: Arguments) -> None:
+    steps = ["--trainer.max_steps", "3", "--trainer.logger.class_path", "CSVLogger"]
+    steps += ["--trainer.logger.init_args.save_dir", "run/logs", "--trainer.logger.init_args.name", "csv"]
+    assert zoo("fit", *tiny_arguments("CausalLM"), *steps, "--run_dir", "run") == 0
+    counts = torch.load("run/checkpoints/last.ckpt", weights_only=True)["zoo"]["token_counts"]
+    assert 0 < int(((counts >= 50) & (counts < 1000)).sum()) < len(counts), "the data has two of the three classes"
+    (whole,), (rare,), (medium,) = (losses(Path("run"), f"val/{name}") for name in ("loss", "loss_rare", "loss_medium"))
+    assert min(rare, medium) < whole < max(rare, medium)
+    assert not losses(Path("run"), "val/loss_frequent"), "nothing is said of a class without tokens"
+
+
 def optimizer_combinations() -> list[tuple[str, ...]]:
     """Objective, embedding, encoder, head, optimizer; torch's AdamW is in every other test."""
     axes = [VARIANTS[axis] for axis in ("objective", "embedding", "encoder", "head", "optimizer")]

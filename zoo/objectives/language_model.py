@@ -102,8 +102,11 @@ class LanguageModel(Objective):
         counts = self.token_counts.to(losses.targets.device)[losses.targets]
         for name, (low, high) in FREQUENCIES.items():
             inside = (counts >= low) & (counts < high)
-            if number := int(inside.sum()):
-                self.report(stage, {f"loss_{name}": losses.nll[inside].mean()}, batch_size=number)
+            number = int(inside.sum())
+            # processes exchange their means, so none may leave one out
+            if number or self.trainer.world_size > 1:
+                mean = losses.nll[inside].sum() / max(number, 1)
+                self.report(stage, {f"loss_{name}": mean}, batch_size=number)
 
     def validation_step(self, batch: PackedBatch, batch_idx: int) -> None:
         """Mean loss a predicted token, and of frequent, medium and rare ones; the same are masked every time."""

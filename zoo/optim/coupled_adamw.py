@@ -157,8 +157,8 @@ class CoupledAdamW(Optimizer):
         mean_square = moment * 2.0 ** -group["scale_exponent"] / (1 - beta2**step)
         factors = -group["lr"] / (1 - beta1**step) / (mean_square.sqrt() + group["eps"])
         keep = 1 - group["lr"] * group["weight_decay"]
-        if compiled:  # a number that changes with the schedule would be compiled in
-            keep = torch.as_tensor(keep, device=parameter.device)
+        if compiled and not isinstance(keep, Tensor):  # a number that changes with the schedule would be compiled in
+            keep = torch.full((), keep, device=parameter.device)
         update = _compiled_update() if compiled else _update
         tensors = [local(tensor) for tensor in (parameter, gradient, state["exp_avg"])]
         for where, factor in zip(_with_padding(rows.slices, len(tensors[0])), [*factors, factors[-1]], strict=True):

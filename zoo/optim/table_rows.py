@@ -48,12 +48,13 @@ class TableRows:
             column_sums: of some rows (n, H), as (H,): `sums` or `sums_of_squares`, or a compiled form of them.
         """
         here = local(tensor)
-        means = torch.stack([_total(here[rows], column_sums) for rows in self.slices])
+        counted = zip(self.slices, self.rows, strict=True)
+        means = torch.stack([_total(here[rows], column_sums) / count for rows, count in counted])
         if isinstance(tensor, DTensor):
             for axis, placement in enumerate(tensor.placements):
                 if placement == Shard(0):
                     torch.distributed.all_reduce(means, group=tensor.device_mesh.get_group(axis))
-        return means / torch.tensor(self.rows, dtype=means.dtype, device=means.device)[:, None]
+        return means
 
     def like_columns(self, value: Tensor, parameter: Tensor) -> Tensor:
         """`value` (tables, H) as a tensor that is sharded over columns where the parameter is, for checkpoints."""
