@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -275,6 +277,10 @@ for dtype, tolerance in ((torch.float32, 1e-6), (torch.bfloat16, 0.05)):  # eage
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))),
+    reason="needs a C++ compiler: compiles kernels",
+)
 def test_compiled_kernels_equal_eager_ones() -> None:
     """In a process of its own: the compiler cannot look through the type checks of the tests."""
     done = subprocess.run([sys.executable, "-c", COMPARE], capture_output=True, text=True, timeout=500, check=False)
