@@ -160,6 +160,11 @@ class SubspaceTable(OutputTable):
         bias: Float[Tensor, " vocab"] | None = None,
     ) -> Float[Tensor, " rows"]:
         """Log-probability of each target under the softmax over all tokens, differentiable, at least float32."""
+        # sums of exponentials in half precision would be too coarse, and their gradient would not sum to 0
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self._log_probs(hidden, targets, bias)
+
+    def _log_probs(self, hidden: Tensor, targets: Tensor, bias: Tensor | None) -> Tensor:
         scores, own, by_place = self._scores(hidden, bias)
         places = self.places[targets].long()
         tail = (places - self.own_rows).clamp_min(0)
@@ -179,7 +184,8 @@ class SubspaceTable(OutputTable):
         self, hidden: Float[Tensor, "rows dim"], k: int, bias: Float[Tensor, " vocab"] | None = None
     ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k best scores of each row and their ids, best first."""
-        scores, own, by_place = self._scores(hidden, bias)
+        with torch.autocast(hidden.device.type, enabled=False):
+            scores, own, by_place = self._scores(hidden, bias)
         few = min(k, len(self.codes))
         if self._is_box and by_place is None:
             values, numbers = digit_softmax.box_topk(scores, len(self.codes), few)
@@ -199,18 +205,17 @@ class SubspaceTable(OutputTable):
     def _scores(self, hidden: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Scores of the digits (f, N, n) and of the own rows (N, R), and the bias by place, in at least float32."""
         dtype = torch.promote_types(torch.promote_types(hidden.dtype, self.matrix.dtype), torch.float32)
-        with torch.autocast(hidden.device.type, enabled=False):
-            wide = hidden.to(dtype)
-            blocks = wide.view(len(wide), self.num_tables, -1).transpose(0, 1)
-            tables = self.matrix.to(dtype).view(self.num_tables, self.base, -1)
-            scores = torch.bmm(blocks, tables.transpose(1, 2))
-            by_place = None
-            if bias is not None:
-                by_place = torch.empty_like(bias, dtype=dtype).index_put((self.places.long(),), bias.to(dtype))
-            if self.own is None:
-                return scores, None, by_place
-            own = wide @ self.own.matrix.to(dtype).T
-            return scores, own if by_place is None else own + by_place[: self.own_rows], by_place
+        wide = hidden.to(dtype)
+        blocks = wide.view(len(wide), self.num_tables, -1).transpose(0, 1)
+        tables = self.matrix.to(dtype).view(self.num_tables, self.base, -1)
+        scores = torch.bmm(blocks, tables.transpose(1, 2))
+        by_place = None
+        if bias is not None:
+            by_place = torch.empty_like(bias, dtype=dtype).index_put((self.places.long(),), bias.to(dtype))
+        if self.own is None:
+            return scores, None, by_place
+        own = wide @ self.own.matrix.to(dtype).T
+        return scores, own if by_place is None else own + by_place[: self.own_rows], by_place
 
     def _log_sum(self, scores: Tensor, by_place: Tensor | None) -> Tensor:
         """Log of the sum over all tokens without own rows, by the cheapest form that is exact for them."""

@@ -49,6 +49,7 @@ class LanguageModel(Objective):
     ) -> None:
         super().__init__(width, embedding, encoder, optimizer, schedule)
         self._make_head = head
+        self._sums = _no_sums()
 
     @property
     def view(self) -> TextView:
@@ -97,16 +98,30 @@ class LanguageModel(Objective):
     def _evaluate(self, stage: str, batch: PackedBatch, batch_idx: int) -> None:
         losses = self.token_losses(batch, seed=batch_idx)
         self.report(stage, {"loss": losses.nll.mean()}, batch_size=len(losses.nll))
-        if self.token_counts is None:
-            return
-        counts = self.token_counts.to(losses.targets.device)[losses.targets]
-        for name, (low, high) in FREQUENCIES.items():
-            inside = (counts >= low) & (counts < high)
-            number = int(inside.sum())
-            # processes exchange their means, so none may leave one out
-            if number or self.trainer.world_size > 1:
-                mean = losses.nll[inside].sum() / max(number, 1)
-                self.report(stage, {f"loss_{name}": mean}, batch_size=number)
+        if self.token_counts is not None:
+            counts = self.token_counts.to(losses.targets.device)[losses.targets]
+            for row, (low, high) in enumerate(FREQUENCIES.values()):
+                inside = (counts >= low) & (counts < high)
+                self._sums[row][0] += float(losses.nll[inside].sum())
+                self._sums[row][1] += int(inside.sum())
+
+    def _report_by_frequency(self, stage: str) -> None:
+        """Mean losses of the classes of tokens that occurred, over all processes."""
+        sums = torch.tensor(self._sums, device=self.device)
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(sums)
+        for name, (total, number) in zip(FREQUENCIES, sums.tolist(), strict=True):
+            if number:
+                self.log(f"{stage}/loss_{name}", total / number)
+        self._sums = _no_sums()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the losses of frequent, medium and rare tokens."""
+        self._report_by_frequency("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the losses of frequent, medium and rare tokens."""
+        self._report_by_frequency("test")
 
     def validation_step(self, batch: PackedBatch, batch_idx: int) -> None:
         """Mean loss a predicted token, and of frequent, medium and rare ones; the same are masked every time."""
@@ -119,3 +134,8 @@ class LanguageModel(Objective):
     def predict_step(self, batch: PackedBatch, batch_idx: int) -> TokenLosses:
         """Losses of the single tokens of a batch."""
         return self.token_losses(batch, seed=batch_idx)
+
+
+def _no_sums() -> list[list[float]]:
+    """Summed loss and number of tokens of each class in a running evaluation, before it begins."""
+    return [[0.0, 0.0] for _ in FREQUENCIES]

@@ -28,7 +28,7 @@ class CenteredAdamW(AdamW):
         fused: torch's fused form; None is torch's choice.
 
     Raises:
-        ValueError: if the model has no output table.
+        ValueError: if the model has no output table, or would be changed by a shift of its rows.
 
     References:
         F. Stollenwerk, A. Lokrantz and N. Hertzberg, arXiv 2601.02031 (mu-centering).
@@ -44,7 +44,7 @@ class CenteredAdamW(AdamW):
         table_weight_decay: float = 0.0,
         fused: bool | None = None,
     ) -> None:
-        groups = [dict(group) if isinstance(group, dict) else group for group in params]
+        groups = [{**group, "params": list(group["params"])} if isinstance(group, dict) else group for group in params]
         if not all(isinstance(group, dict) and "role" in group for group in groups):
             raise ValueError(
                 "CenteredAdamW must know which parameters are tables: pass zoo.optim.groups.by_role(model)"
@@ -55,6 +55,11 @@ class CenteredAdamW(AdamW):
         super().__init__(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
         if not list(self._output_tables()):
             raise ValueError("CenteredAdamW finds no output table to centre: use AdamW")
+        if not all(group["zero_sum"] for group in self.param_groups if _is_output(group)):
+            raise ValueError(
+                "CenteredAdamW would change the model and not only its table: the loss, or a table with rows of their "
+                "own, is not indifferent to a shift of rows; set own_rows: 0 and teacher_gradient: false, or use AdamW"
+            )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -68,5 +73,9 @@ class CenteredAdamW(AdamW):
 
     def _output_tables(self) -> Iterable[tuple[Tensor, Any]]:
         for group in self.param_groups:
-            if group["role"] == "vocabulary" and group["side"] != "input":
+            if _is_output(group):
                 yield from zip(group["params"], group["table_rows"], strict=True)
+
+
+def _is_output(group: dict[str, Any]) -> bool:
+    return bool(group["role"] == "vocabulary" and group["side"] != "input")

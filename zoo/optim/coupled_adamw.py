@@ -82,8 +82,11 @@ class CoupledAdamW(Optimizer):
         capturable: bool = False,
         amsgrad: bool = False,
     ) -> None:
+        if couple not in _SIDES:
+            raise ValueError(f"couple={couple!r}: write {', '.join(_SIDES)}")
         self._couple, self._table_weight_decay = couple, table_weight_decay
-        groups = list(params)
+        # two optimizers read the groups, and parameters may come as a generator
+        groups = [{**group, "params": list(group["params"])} if isinstance(group, dict) else group for group in params]
         copies = [dict(group) if isinstance(group, dict) else group for group in groups]
         adamw = functools.partial(AdamW, copies, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
         self._adamw = adamw(fused=fused or None, capturable=capturable, amsgrad=amsgrad)
@@ -109,10 +112,15 @@ class CoupledAdamW(Optimizer):
             raise ValueError(f"CoupledAdamW with couple={self._couple} finds no table; the model {there}: {fix}")
         if any(group["coupled"] and group["side"] != "input" and not group["zero_sum"] for group in tables):
             warnings.warn(
-                "the loss of this head does not promise a gradient that sums to 0 over the rows of the table: "
+                "the head's loss, or a table with own_rows, does not promise a gradient that sums to 0 over the rows: "
                 "coupling changes the size of its steps and does not keep the mean of its rows",
                 stacklevel=3,
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy needs beside what the base class keeps."""
+        own = ("_adamw", "_couple", "_table_weight_decay")
+        return {**super().__getstate__(), **{name: self.__dict__[name] for name in own}}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -174,8 +182,7 @@ class CoupledAdamW(Optimizer):
         Raises:
             ValueError: if the state is of amsgrad, or of a configuration that couples other tables.
         """
-        if any("max_exp_avg_sq" in state for state in state_dict["state"].values()):
-            raise ValueError("the saved state is of amsgrad, which has no coupled form: start the optimizer anew")
+        self._check_state(state_dict)
         own = [{name: value for name, value in group.items() if name != "params"} for group in self.param_groups]
         super().load_state_dict(state_dict)
         saved = [i for group in state_dict["param_groups"] for i in group["params"]]
@@ -192,8 +199,25 @@ class CoupledAdamW(Optimizer):
                 if moment.shape == parameter.shape:
                     moment = rows.like_columns(rows.mean(moment, sums), parameter)
                 # the base class casts state to the type of the parameter, too coarse for a sum of squares
-                self.state[parameter]["exp_avg_sq"] = moment.to(parameter.device, copy=True)
-            elif moment.shape != parameter.shape:
+                dtype = torch.promote_types(parameter.dtype, torch.float32)
+                self.state[parameter]["exp_avg_sq"] = moment.to(parameter.device, dtype, copy=True)
+
+    def _check_state(self, state_dict: Mapping[str, Any]) -> None:
+        """Refuse what cannot be gone on from, before anything is changed."""
+        if any("max_exp_avg_sq" in state for state in state_dict["state"].values()):
+            raise ValueError("the saved state is of amsgrad, which has no coupled form: start the optimizer anew")
+        saved = [i for group in state_dict["param_groups"] for i in group["params"]]
+        here = [(parameter, group) for group in self.param_groups for parameter in group["params"]]
+        for (parameter, group), index in zip(here, saved, strict=False):  # the base class compares the numbers
+            state = state_dict["state"].get(index, {})
+            if "exp_avg_sq" not in state:
+                continue
+            if isinstance(parameter, DTensor) != isinstance(state["exp_avg"], DTensor):
+                raise ValueError(
+                    "the saved state and the parameters are not sharded alike: load it by "
+                    "torch.distributed.checkpoint.state_dict.set_optimizer_state_dict"
+                )
+            if not group["coupled"] and state["exp_avg_sq"].shape != parameter.shape:
                 raise ValueError(
                     "the saved optimizer couples a table that this one does not: set couple as it was when saving"
                 )
@@ -204,12 +228,13 @@ class CoupledAdamW(Optimizer):
         AdamW's first steps are then those of this class; its rows grow apart as it forgets, in some 1 / (1 - b2) steps.
         """
         state = self.state_dict()
-        parameters = [p for group in self.param_groups for p in group["params"]]
+        parameters = [(p, group["scale_exponent"]) for group in self.param_groups for p in group["params"]]
         for index, values in state["state"].items():
-            moment, parameter = values["exp_avg_sq"], parameters[index]
+            moment, (parameter, exponent) = values["exp_avg_sq"], parameters[index]
             if isinstance(parameter, DTensor):
-                raise ValueError("sharded tables: gather the state with torch.distributed.checkpoint first")
+                raise ValueError("tables are sharded: convert the state in a single process")
             if moment.shape != parameter.shape:
+                moment = moment * 2.0**-exponent
                 spread = moment.repeat_interleave(torch.tensor(self._rows_of(parameter)), dim=0)
                 padding = moment[-1:].expand(parameter.shape[0] - len(spread), -1)
                 state["state"][index] = values | {"exp_avg_sq": torch.cat([spread, padding]).to(parameter.dtype)}

@@ -25,7 +25,7 @@ def by_role(module: nn.Module) -> list[dict[str, Any]]:
     - `table_rows`: for each parameter the rows of the tables that lie in it one after the other; what lies behind
       them is padding. Read off the holder's `table_rows`; None is one table of all rows.
     - `zero_sum`: whether every loss that reads them promises a gradient that sums to 0 over the rows (`zero_sum` of
-      the modules of the output side), and the holder passes it on to its parameters (`keeps_zero_sum`).
+      the modules of the output side), and the tables around them pass it on (`keeps_zero_sum`).
 
     Args:
         module: the model; a parameter that two modules share is listed once and must have one role.
@@ -76,6 +76,7 @@ def _vocabulary_groups(module: nn.Module, owners: dict[nn.Parameter, nn.Module])
         if hasattr(reader, "vocabulary_side"):
             for parameter in reader.parameters():
                 readers.setdefault(parameter, []).append(reader)
+    void = {p for table in module.modules() if not getattr(table, "keeps_zero_sum", True) for p in table.parameters()}
     groups: dict[_SideGroup, dict[str, Any]] = {}
     for parameter, owner in owners.items():
         if _role(owner, parameter) != "vocabulary":
@@ -84,7 +85,7 @@ def _vocabulary_groups(module: nn.Module, owners: dict[nn.Parameter, nn.Module])
         outputs = [reader for reader in around if reader.vocabulary_side == "output"]
         side = _SIDES[len(outputs) < len(around) or not around, bool(outputs)]
         promised = bool(outputs) and all(getattr(reader, "zero_sum", False) for reader in outputs)
-        zero_sum = promised and getattr(owner, "keeps_zero_sum", True)
+        zero_sum = promised and parameter not in void
         new = {"role": "vocabulary", "side": side, "zero_sum": zero_sum, "weight_decay": 0.0}
         group = groups.setdefault((side, zero_sum), {**new, "params": [], "table_rows": []})
         group["params"].append(parameter)

@@ -111,12 +111,17 @@ def test_the_form_follows_codes_and_bias(monkeypatch: pytest.MonkeyPatch) -> Non
     assert used == ["box", "grid", "box", "gather"]
 
 
-def test_autocast_leaves_the_sums_in_single_precision() -> None:
+@pytest.mark.parametrize(("tables", "biased"), [(2, False), (2, True), (3, True)], ids=["box", "grid", "gather"])
+def test_autocast_leaves_the_sums_in_single_precision(tables: int, biased: bool) -> None:
     torch.manual_seed(0)
-    table = SubspaceTable(500, 16, init_std=1.0)
-    hidden, targets = torch.randn(8, 16), torch.arange(8)
-    exact = table.cross_entropy(hidden, targets)
+    table = SubspaceTable(500, 12, 1.0, tables)
+    hidden, targets = torch.randn(8, 12).bfloat16(), torch.arange(8)
+    bias = torch.randn(500) if biased else None
+    exact = table.log_probs(hidden.float(), targets, bias)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = table.cross_entropy(hidden.bfloat16(), targets)
+        mixed = table.log_probs(hidden, targets, bias)
     assert mixed.dtype == torch.float32
-    torch.testing.assert_close(mixed, exact, rtol=0.02, atol=0.02)
+    torch.testing.assert_close(mixed, exact, rtol=0, atol=1e-4)
+    (gradient,) = torch.autograd.grad(mixed.sum(), table.matrix)
+    for rows in gradient.split(table.base):
+        assert float(rows.sum(0).abs().max()) < 1e-4, "a zero sum over each table"

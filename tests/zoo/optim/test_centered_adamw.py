@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.embeddings import SubspaceEmbedding
+from zoo.heads import SoftmaxHead
 from zoo.optim import CenteredAdamW
+from zoo.optim.groups import by_role
 
 
 def group(table: nn.Parameter, side: str, rows: tuple[int, ...] | None = None) -> dict[str, Any]:
@@ -53,3 +56,23 @@ def test_a_model_without_an_output_table_is_refused() -> None:
         CenteredAdamW([group(nn.Parameter(torch.ones(3, 3)), "input")])
     with pytest.raises(ValueError, match="by_role"):
         CenteredAdamW([{"params": [nn.Parameter(torch.ones(3, 3))]}])
+
+
+def test_a_table_with_own_rows_would_be_another_model() -> None:
+    embedding = SubspaceEmbedding(50, 8, own_rows=9, tied=True)
+    model = nn.ModuleList([embedding, SoftmaxHead(embedding.table, bias=False)])
+    with pytest.raises(ValueError, match="set own_rows: 0"):
+        CenteredAdamW(by_role(model))
+
+
+def test_short_tables_are_centred_without_changing_the_model() -> None:
+    torch.manual_seed(0)
+    embedding = SubspaceEmbedding(50, 8, tied=True, init_std=1.0)
+    head = SoftmaxHead(embedding.table, bias=False)
+    hidden, targets = torch.randn(5, 8), torch.arange(5)
+    before = head.loss(hidden, targets)
+    before.loss.backward()
+    CenteredAdamW(by_role(nn.ModuleList([embedding, head])), lr=0.0).step()
+    torch.testing.assert_close(head.loss(hidden, targets).nll, before.nll)
+    for rows in embedding.table.matrix.detach().split(embedding.table.base):
+        assert float(rows.mean(0).abs().max()) < 1e-6

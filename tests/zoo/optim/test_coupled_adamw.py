@@ -165,6 +165,47 @@ def test_adamw_goes_on_with_each_row_at_the_shared_moment(rows: tuple[int, ...] 
     assert ours.state[table]["exp_avg_sq"].shape[1] == H, "ours is left as it was"
 
 
+@pytest.mark.parametrize("exponent", [0.0, 2.0])
+def test_the_first_step_of_adamw_is_ours(exponent: float) -> None:
+    (table,) = tables()
+    ours = CoupledAdamW([table_group(table)], lr=0.1, scale_exponent=exponent)
+    train(ours, 200)
+    other = nn.Parameter(table.detach().clone())
+    plain = torch.optim.AdamW([other], weight_decay=0.0)
+    plain.load_state_dict(ours.adamw_state_dict())
+    before = table.detach().clone()
+    train(ours, 1, first=200)
+    train(plain, 1, first=200)
+    updates = [(p.detach() - before).norm() for p in (table, other)]
+    assert abs(float(updates[1] / updates[0]) - 1) < 0.2, "but for what one new gradient adds to the moments"
+
+
+def test_a_copy_goes_on_as_the_original_does() -> None:
+    (table,) = tables()
+    ours = CoupledAdamW([table_group(table)], lr=0.1)
+    train(ours, 3)
+    twin = copy.deepcopy(ours)
+    for optimizer in (ours, twin):
+        train(optimizer, 3, first=3)
+    assert torch.equal(table, twin.param_groups[0]["params"][0])
+
+
+def test_parameters_may_come_as_a_generator() -> None:
+    (table,) = tables()
+    layer = nn.Linear(3, 3)
+    optimizer = CoupledAdamW([table_group(table), {"role": "matrix", "params": layer.parameters()}])
+    assert len(optimizer.param_groups[1]["params"]) == 2
+
+
+def test_a_state_of_another_precision_is_converted() -> None:
+    (single,), (double,) = tables(), tables(dtype=torch.float64)
+    first, second = CoupledAdamW([table_group(single)]), CoupledAdamW([table_group(double)])
+    train(first, 2)
+    second.load_state_dict(first.state_dict())
+    train(second, 1)
+    assert second.state[double]["exp_avg_sq"].dtype == torch.float64
+
+
 def test_a_state_that_does_not_fit_is_refused() -> None:
     (table,) = tables()
     amsgrad = torch.optim.AdamW([table_group(table)], amsgrad=True)
@@ -179,6 +220,7 @@ def test_a_state_that_does_not_fit_is_refused() -> None:
     train(both, 1)
     with pytest.raises(ValueError, match="couples a table that this one does not"):
         output.load_state_dict(both.state_dict())
+    assert not output.state, "nothing is half loaded"
 
 
 def test_a_parameter_without_a_gradient_is_left_alone() -> None:

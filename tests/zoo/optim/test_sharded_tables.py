@@ -167,3 +167,16 @@ def test_shards_of_columns_and_tables(one_process: Any) -> None:
 def test_other_shards_are_refused(one_process: Any) -> None:
     with pytest.raises(ValueError, match="shard its rows on one axis"):
         TableRows(distribute_tensor(torch.randn(4, 4), one_process, [Shard(0), Shard(0)]))
+
+
+def test_a_state_that_is_not_sharded_is_refused(one_process: Any) -> None:
+    def group(table: nn.Parameter) -> dict[str, Any]:
+        return {"role": "vocabulary", "side": "output", "zero_sum": True, "params": [table], "table_rows": [None]}
+
+    plain = nn.Parameter(torch.randn(6, H))
+    sharded = nn.Parameter(distribute_tensor(torch.randn(6, H), one_process, [Shard(0), Replicate()]))
+    saved = CoupledAdamW([group(plain)])
+    plain.grad = torch.randn(6, H)
+    saved.step()
+    with pytest.raises(ValueError, match="not sharded alike"):
+        CoupledAdamW([group(sharded)]).load_state_dict(saved.state_dict())
