@@ -1,4 +1,4 @@
-"""Batches of a fixed number of rows whose lengths are alike, in random order."""
+"""Batches of a fixed number of rows in random order, of lengths that are alike or of any."""
 
 from __future__ import annotations
 
@@ -33,3 +33,20 @@ def length_grouped(lengths: NDArray[np.int64], batch_size: int, rng: np.random.G
     order = np.concatenate([part[np.argsort(-lengths[part], kind="stable")] for part in pools])
     pieces = np.split(order, range(batch_size, len(order), batch_size))
     return [pieces[i] for i in rng.permutation(len(pieces))]
+
+
+def shuffled(lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """All rows once in random order, `batch_size` a batch and the rest in the last.
+
+    Args:
+        lengths: of each row, in tokens; their number counts.
+        batch_size: rows a batch.
+        rng: decides the order.
+
+    Example:
+        >>> batches = shuffled(np.array([3, 9, 4, 8, 5]), 2, np.random.default_rng(0))
+        >>> [len(batch) for batch in batches], sorted(np.concatenate(batches).tolist())
+        ([2, 2, 1], [0, 1, 2, 3, 4])
+    """
+    order = rng.permutation(len(lengths))
+    return np.split(order, range(batch_size, len(order), batch_size))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from bench.glue.batches import length_grouped
+from bench.glue.batches import length_grouped, shuffled
 from bench.glue.bodies import Body, Classifier
 from bench.glue.data import Rows
 from bench.glue.metrics import UndefinedScoreError, score
@@ -148,7 +148,8 @@ class FineTuning:
         with tqdm(total=recipe.epochs * steps, desc=self._title(setting), unit="step", disable=not progress) as bar:
             for epoch in range(recipe.epochs):
                 model.train()
-                for batch in length_grouped(lengths, recipe.batch_size, rng):
+                batches = length_grouped if recipe.group_by_length else shuffled
+                for batch in batches(lengths, recipe.batch_size, rng):
                     self._step(wrapped, stepper, batch, setting)
                     schedule.step()
                     bar.update()

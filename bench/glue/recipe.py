@@ -32,6 +32,8 @@ class Recipe:
         max_length: tokens of a row with its special tokens; a model that reads less keeps its own limit.
         max_train: training rows used, chosen by content with the shares of the labels kept; None uses all.
         max_grad_norm: gradients are scaled down to this norm.
+        group_by_length: whether the rows of a batch are of similar length, which saves pad tokens; pairs that share a
+            sentence then often meet in one step.
 
     Raises:
         ValueError: if the settings do not fit together.
@@ -50,6 +52,7 @@ class Recipe:
     max_length: int = 128
     max_train: int | None = None
     max_grad_norm: float = 1.0
+    group_by_length: bool = True
 
     def __post_init__(self) -> None:
         chooses = len(self.learning_rates) > 1 or self.patience is not None
@@ -93,6 +96,7 @@ RUN_GLUE = Recipe(
     selection=0.0,
     warmup=0.0,
     weight_decay=0.0,
+    group_by_length=False,
 )
 RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (STANDARD, QUICK, RUN_GLUE)}
 
@@ -130,6 +134,8 @@ def named(text: str) -> Recipe:
 def _write(value: Any) -> str:
     if isinstance(value, tuple):
         return _MANY.join(map(str, value))
+    if isinstance(value, bool):
+        return str(value).lower()
     return "none" if value is None else str(value)
 
 
@@ -137,6 +143,10 @@ def _read(setting: str, text: str, example: Any) -> Any:
     """`text` as a value of the type of the setting."""
     if text == "none" and setting in ("patience", "max_train"):
         return None
+    if isinstance(example, bool):
+        if text not in ("true", "false"):
+            raise ValueError(f"recipe: {setting}={text}: write true or false")
+        return text == "true"
     number: type[int] | type[float] = float
     first = example[0] if isinstance(example, tuple) else example
     if isinstance(first, int) or first is None:

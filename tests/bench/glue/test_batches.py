@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.glue.batches import length_grouped
+from bench.glue.batches import length_grouped, shuffled
 
 LENGTHS = np.random.default_rng(0).integers(3, 120, size=5003)
 
@@ -46,3 +46,13 @@ def test_rows_meet_others_in_every_epoch(count: int) -> None:
     first, second = [{int(row): set(batch.tolist()) for batch in epoch for row in batch} for epoch in epochs]
     again = np.mean([len(first[row] & second[row]) - 1 for row in range(count)])
     assert again < 32 * 0.25, "of the 31 others of a row, at most a quarter stands beside it again"
+
+
+def test_shuffled_batches_hold_all_rows_in_another_order_each_time() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (shuffled(np.arange(100), 32, rng) for _ in range(2))
+    assert [len(batch) for batch in first] == [32, 32, 32, 4]
+    assert sorted(np.concatenate(first).tolist()) == list(range(100))
+    assert np.concatenate(first).tolist() != np.concatenate(second).tolist()
+    spread = [np.ptp(batch) for batch in first[:3]]
+    assert min(spread) > 60, "lengths are mixed"

@@ -44,3 +44,14 @@ def test_a_change_to_the_same_value_is_none() -> None:
 def test_nonsense_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         named(text)
+
+
+def test_run_glue_shuffles_rows_whatever_their_length() -> None:
+    assert not named("run_glue").group_by_length
+    assert named("standard").group_by_length
+    changed = named("quick,group_by_length=false")
+    assert not changed.group_by_length
+    assert changed.name == "quick,group_by_length=false"
+    assert changed.text.endswith("group_by_length=false")
+    with pytest.raises(ValueError, match="group_by_length=no: write true or false"):
+        named("quick,group_by_length=no")
