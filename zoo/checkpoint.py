@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from zoo.contracts import JsonDict
+from zoo.contracts import JsonDict, Vocabulary
 from zoo.objectives.objective import Objective
 from zoo.weights import find, read
 
@@ -60,8 +60,7 @@ def parts(objective: Objective) -> dict[str, str]:
             continue
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    tokenizer = hashlib.sha256(objective.tokenizer.to_str().encode())
-    return {"weights": digest.hexdigest(), "tokenizer": tokenizer.hexdigest()}
+    return {"weights": digest.hexdigest(), "tokenizer": Vocabulary.fingerprint_of(objective.tokenizer.to_str())}
 
 
 def _facts(objective: Objective) -> JsonDict:
