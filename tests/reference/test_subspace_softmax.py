@@ -81,20 +81,6 @@ def test_best_tokens(vocab: int, tables: int, own: int, codes: str) -> None:
             torch.testing.assert_close(dense.gather(1, ids), values)
 
 
-@pytest.mark.parametrize(("base", "count", "size"), [(5, 2, 25), (5, 2, 18), (4, 3, 37), (3, 4, 60)])
-def test_samples_have_the_probabilities_of_the_softmax(base: int, count: int, size: int) -> None:
-    torch.manual_seed(0)
-    scores = torch.randn(count, 1, base, dtype=torch.float64)
-    drawn = digit_softmax.box_sample(scores.expand(-1, 40_000, -1), size)
-    powers = [base**j for j in range(count)]
-    dense = torch.tensor([sum(scores[j, 0, v // powers[j] % base] for j in range(count)) for v in range(size)])
-    expected = dense.softmax(0) * 40_000
-    found = torch.bincount(drawn, minlength=size)
-    assert len(found) == size
-    chi_square = float(((found - expected) ** 2 / expected).sum())
-    assert chi_square < size + 5 * (2 * size) ** 0.5
-
-
 def test_marginals_of_the_digits_multiply() -> None:
     """Without a bias and with all codes in use a token's probability is the product of those of its digits."""
     table = make(125, 3, 0, "sequential")

@@ -85,34 +85,6 @@ def box_topk(scores: DigitScores, size: int, k: int) -> tuple[Float[Tensor, "row
     return best, torch.cat(numbers, 1).gather(1, chosen)
 
 
-def box_sample(scores: DigitScores, size: int, generator: torch.Generator | None = None) -> Int[Tensor, " rows"]:
-    """A number for each row, drawn with probability `exp z_v / sum_u exp z_u`: a box first, then each digit by itself.
-
-    Args:
-        scores: S, the least significant digit first.
-        size: V, at most n^f.
-        generator: source of randomness; None is the global one.
-    """
-    boxes = list(_boxes(scores, size))
-    base = scores.shape[2]
-    chosen = _draw(torch.stack([term for *_, term in boxes], dim=1), generator)
-    numbers = torch.zeros_like(chosen)
-    for index, (above, j, limit, _) in enumerate(boxes):
-        mine = chosen == index
-        drawn = _draw(scores[j, mine, :limit], generator) * base**j
-        drawn = drawn + sum(digit * base**i for i, digit in enumerate(above, start=j + 1))
-        for i in range(j):
-            drawn = drawn + _draw(scores[i, mine], generator) * base**i
-        numbers[mine] = drawn
-    return numbers
-
-
-def _draw(logits: Tensor, generator: torch.Generator | None) -> Tensor:
-    if len(logits) == 0:
-        return torch.zeros(0, dtype=torch.int64, device=logits.device)
-    return torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
-
-
 def grid(scores: Float[Tensor, "2 rows base"], bias: Float[Tensor, "base base"]) -> Float[Tensor, " rows"]:
     """Log of the sum over tokens with two digits and a bias.
 

@@ -91,8 +91,7 @@ def hierarchy(rows: Rows, base: int, num_digits: int, seed: int) -> Numbers:
         shared = None if level == num_digits - 1 and level > 0 else centroids_of(residual, base, seed)
         below = []
         for group in members:
-            digits = _digits(residual, group, base**level, base, shared, seed)
-            chosen, centroids = digits
+            chosen, centroids = _digits(residual, group, base**level, base, shared, seed)
             numbers[group] += chosen * base**level
             residual[group] -= centroids[chosen]
             below += [group[chosen == k] for k in range(base) if (chosen == k).any()]
