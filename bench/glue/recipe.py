@@ -27,7 +27,7 @@ class Recipe:
         selection: share of the training rows that is held out to choose by, and at most 1,000; 0 trains on all.
         batch_size: rows a step.
         warmup: share of the steps in which the learning rate rises.
-        weight_decay: of matrices; biases and gains of norms are never decayed.
+        weight_decay: of matrices; biases, gains of norms and vocabulary tables of ours are never decayed.
         dropout: before the head; inside the body it is the model's own.
         max_length: tokens of a row with its special tokens; a model that reads less keeps its own limit.
         max_train: training rows used, chosen by content with the shares of the labels kept; None uses all.

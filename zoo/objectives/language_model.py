@@ -112,7 +112,7 @@ class LanguageModel(Objective):
             torch.distributed.all_reduce(sums)
         for name, (total, number) in zip(FREQUENCIES, sums.tolist(), strict=True):
             if number:
-                self.log(f"{stage}/loss_{name}", total / number)
+                self.log(f"{stage}/loss_{name}", total / number, sync_dist=True)
         self._sums = _no_sums()
 
     def on_validation_epoch_end(self) -> None:

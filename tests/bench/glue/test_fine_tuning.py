@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification, get_linear_schedule_with_warmup
 
-from bench.glue.batches import length_grouped
+from bench.glue.batches import length_grouped, shuffled
 from bench.glue.bodies import Body, Classifier
 from bench.glue.data import Rows
 from bench.glue.fine_tuning import FineTuning, Run, Setting, TokenizedRows, answers, main_score
@@ -88,13 +89,18 @@ def test_predictions_do_not_depend_on_the_batch(zoo_body: ZooBody, new_tuning: N
     assert np.abs(run(tuning, zoo_body, scored).logits["validation"][:5] - one).max() < 1e-5
 
 
+@pytest.mark.parametrize("batches", [length_grouped, shuffled])
 def test_equals_transformers(
-    make_transformer: Callable[..., SimpleNamespace], make_rows: Callable[..., Rows], scored: Rows
+    batches: Callable[..., list[NDArray[np.int64]]],
+    make_transformer: Callable[..., SimpleNamespace],
+    make_rows: Callable[..., Rows],
+    scored: Rows,
 ) -> None:
     """The same rows in the same order without dropout: what the loop of transformers would give."""
     transformer = make_transformer(dropout=0.0)
     body = TransformerBody(transformer)
-    recipe = replace(RECIPE, epochs=5, dropout=0.0, weight_decay=0.1, warmup=0.0)
+    grouped = batches is length_grouped
+    recipe = replace(RECIPE, epochs=5, dropout=0.0, weight_decay=0.1, warmup=0.0, group_by_length=grouped)
     train = TokenizedRows.of(make_rows(150), body, 24)
     found = FineTuning(body, SPECS["CoLA"], recipe, train, None, CPU, "32-true").run(
         SETTING, {"validation": TokenizedRows.of(scored, body, 24)}
@@ -112,7 +118,7 @@ def test_equals_transformers(
     rng = np.random.default_rng(SETTING.seed)
     model.train()
     for _ in range(5):
-        for batch in length_grouped(train.lengths, 8, rng):
+        for batch in batches(train.lengths, 8, rng):
             inputs = body.collate([train.rows[i] for i in batch])
             model(**inputs, labels=train.labels[batch]).loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
