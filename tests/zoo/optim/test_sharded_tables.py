@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -133,7 +134,9 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
-def test_processes_equal_one(tmp_path: Path) -> None:
+def test_processes_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # the processes import this module to find their function, wherever zoo itself is installed
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[3])])
     spawn(worker, (4, free_port(), str(tmp_path)), nprocs=4)
     for kind, rows, name in CASES:
         alone = Model(rows)
