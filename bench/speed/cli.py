@@ -163,8 +163,10 @@ def _subspace(args: argparse.Namespace) -> int:
     for options in ({"bias": True}, {"own_rows": 1024}):
         title = f"the same, {small}, {options}"
         _print_against(title, subspace.measure_loss(small, args.rounds, **options), subspace.OURS)
-    growth = subspace.measure_growth(rounds=args.rounds)
-    console.print("milliseconds by V: " + ", ".join(f"{v:,}: {t.median * 1e3:.2f}" for v, t in growth.items()))
+    for tables in (2, 3):
+        growth = subspace.measure_growth(tables=tables, rounds=args.rounds)
+        times = ", ".join(f"{v:,}: {t.median * 1e3:.2f}" for v, t in growth.items())
+        console.print(f"milliseconds by V, {tables} tables: {times}")
     for shape in subspace.SHAPES:
         timings, sizes = subspace.measure_lookup(shape, args.rounds)
         memory = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in sizes.items())

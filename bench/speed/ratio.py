@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
+_SHORTEST = 0.05  # seconds
+
+
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each round of one contestant."""
+    """Seconds of a call of one contestant, in each round."""
 
     seconds: tuple[float, ...]
 
@@ -21,21 +24,32 @@ class Timing:
 
 
 def time_in_turn(contestants: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, Timing]:
-    """Run each contestant once a round after one warm-up round.
+    """Run each contestant in each round, after one warm-up round; the mean of as many calls as fill 50 ms.
 
     Args:
         contestants: what to run, by name; each call is one round's work.
         rounds: counted rounds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for name in contestants:
-        contestants[name]()
+    calls = {name: _calls(run) for name, run in contestants.items()}
     for _ in range(rounds):
         for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(_time(run, calls[name]) / calls[name])
     return {name: Timing(tuple(times)) for name, times in seconds.items()}
+
+
+def _calls(run: Callable[[], None]) -> int:
+    """How many calls fill the shortest time that says something; the first call warms up."""
+    if _time(run, 1) > 20 * _SHORTEST:
+        return 1  # a second call would only cost
+    return max(1, round(_SHORTEST / max(_time(run, 1), 1e-6)))
+
+
+def _time(run: Callable[[], None], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        run()
+    return time.perf_counter() - start
 
 
 def ratios(ours: Timing, other: Timing) -> tuple[float, float, float]:

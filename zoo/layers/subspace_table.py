@@ -169,11 +169,14 @@ class SubspaceTable(OutputTable):
         places = self.places[targets].long()
         tail = (places - self.own_rows).clamp_min(0)
         picked = self.codes[tail].long()
-        rows = torch.arange(len(hidden), device=hidden.device)
-        chosen = torch.stack([scores[j, rows, picked[:, j]] for j in range(self.num_tables)]).sum(0)
-        if by_place is not None:
-            chosen = chosen + by_place[self.own_rows :][tail]
-        normaliser = self._log_sum(scores, by_place)
+        if by_place is None and self._is_box:
+            normaliser, chosen = digit_softmax.box(scores, len(self.codes), picked)
+        else:
+            chosen = scores.gather(2, picked.T[:, :, None]).sum((0, 2))
+            tail_bias = None if by_place is None else by_place[self.own_rows :]
+            if tail_bias is not None:
+                chosen = chosen + tail_bias[tail]
+            normaliser = self._log_sum(scores, tail_bias)
         if own is not None:
             mine = own.gather(1, places.clamp_max(self.own_rows - 1)[:, None]).squeeze(1)
             chosen = torch.where(places < self.own_rows, mine, chosen)
@@ -217,11 +220,8 @@ class SubspaceTable(OutputTable):
         own = wide @ self.own.matrix.to(dtype).T
         return scores, own if by_place is None else own + by_place[: self.own_rows], by_place
 
-    def _log_sum(self, scores: Tensor, by_place: Tensor | None) -> Tensor:
-        """Log of the sum over all tokens without own rows, by the cheapest form that is exact for them."""
-        if by_place is None and self._is_box:
-            return digit_softmax.box(scores, len(self.codes))
-        tail_bias = None if by_place is None else by_place[self.own_rows :]
+    def _log_sum(self, scores: Tensor, tail_bias: Tensor | None) -> Tensor:
+        """Log of the sum over all tokens without own rows where they form no boxes, or have a bias."""
         if self.num_tables == 2:
             empty = scores.new_full((self.base * self.base,), -torch.inf)
             values = scores.new_zeros(len(self.codes)) if tail_bias is None else tail_bias
