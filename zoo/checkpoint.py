@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from tokenizers import Tokenizer
 
 from zoo.contracts import JsonDict, Vocabulary
 from zoo.objectives.objective import Objective
-from zoo.weights import find, read
+from zoo.weights import find, hash_of, read
 
 
 def load(path: str | Path) -> Objective:
@@ -54,13 +53,8 @@ def instantiate(config: JsonDict) -> Objective:
 
 def parts(objective: Objective) -> dict[str, str]:
     """SHA-256 of the weights and of the tokenizer, hexadecimal, wherever the objective lies."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(objective.state_dict().items()):
-        if name == "_tokens_seen":
-            continue
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return {"weights": digest.hexdigest(), "tokenizer": Vocabulary.fingerprint_of(objective.tokenizer.to_str())}
+    tokenizer = Vocabulary.fingerprint_of(objective.tokenizer.to_str())
+    return {"weights": hash_of(objective.state_dict()), "tokenizer": tokenizer}
 
 
 def _facts(objective: Objective) -> JsonDict:

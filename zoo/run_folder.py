@@ -21,9 +21,14 @@ _NOT_EXPERIMENT = ("run_dir", "ckpt_path", "verbose", "weights_only")
 _RUN_DIR = "ZOO_RUN_DIR"
 
 
+def experiment_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """A resolved configuration without the keys that say where it runs and from where it resumes."""
+    return {key: value for key, value in config.items() if key not in _NOT_EXPERIMENT}
+
+
 def experiment_hash(config: dict[str, Any]) -> str:
     """Hash of a resolved configuration without the keys that say where it runs and from where it resumes."""
-    return config_hash({key: value for key, value in config.items() if key not in _NOT_EXPERIMENT})
+    return config_hash(experiment_settings(config))
 
 
 def run_name(config: dict[str, Any]) -> str:
@@ -121,9 +126,8 @@ class RunFolder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Keep the resolved configuration, as a file that `zoo fit --config` takes."""
-        kept = {key: value for key, value in config.items() if key not in _NOT_EXPERIMENT}
         partial = self.path / f".{CONFIG}.tmp"
-        partial.write_text(yaml.safe_dump(kept, sort_keys=False), encoding="utf-8")
+        partial.write_text(yaml.safe_dump(experiment_settings(config), sort_keys=False), encoding="utf-8")
         partial.replace(self.path / CONFIG)
 
     def read_config(self) -> dict[str, Any]:

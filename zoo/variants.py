@@ -8,6 +8,8 @@ import zoo.embeddings.codes
 import zoo.encoders
 import zoo.heads
 import zoo.layers.feed_forward
+import zoo.layers.learned_positions
+import zoo.layers.rotary_positions
 import zoo.objectives
 import zoo.optim
 

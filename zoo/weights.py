@@ -1,14 +1,15 @@
-"""The files of checkpoints: which one a path names, what is in it, and starting one model from another's weights."""
+"""The files of checkpoints: which one a path names, what is in it, and what identifies its weights."""
 
 from __future__ import annotations
 
+import hashlib
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from zipfile import is_zipfile
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from zoo.contracts import JsonDict
 
@@ -60,41 +61,12 @@ def read(path: str | Path) -> JsonDict:
     return content
 
 
-def take_over(parts: dict[str, nn.Module], tokenizer: str, path: str | Path) -> None:
-    """Start modules of a new model from those of a checkpoint.
-
-    Args:
-        parts: the new modules by the name that they have in the checkpoint's model.
-        tokenizer: JSON of the new model's tokenizer.
-        path: run folder or checkpoint file.
-
-    Raises:
-        ValueError: if the vocabulary or a shape differs.
-    """
-    content = read(path)
-    if content["zoo"]["tokenizer"] != tokenizer:
-        raise ValueError(
-            f"init_from: {path} was trained with another tokenizer; "
-            f"set data.tokenizer to PretrainedTokenizer with name_or_path {path}"
-        )
-    for part, target in parts.items():
-        source = _part(content["state_dict"], part)
-        _check_shapes(part, source, target.state_dict(), path)
-        target.load_state_dict(source)
-
-
-def _part(state: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
-    return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
-
-
-def _check_shapes(part: str, source: dict[str, Any], target: dict[str, Any], path: str | Path) -> None:
-    differing = sorted(source.keys() ^ target.keys()) or sorted(
-        key for key in source if source[key].shape != target[key].shape
-    )
-    if differing:
-        key = differing[0]
-        shapes = [str(list(s[key].shape)) if key in s else "nothing" for s in (source, target)]
-        raise ValueError(
-            f"init_from: {path} has {shapes[0]} and this model {shapes[1]} at {part}.{key}: "
-            f"give model.{part} and model.width the values of that run"
-        )
+def hash_of(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the weights in a state dict, hexadecimal, wherever they lie."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        if name == "_tokens_seen":
+            continue
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.geometry import frequency, hubness, isotropy, norms, spectrum, sphere
 from bench.geometry.norms import Rows
+from bench.geometry.subspace_distance import subspace_distance
 from bench.geometry.undefined import UndefinedError, evaluate
 from bench.records import Scores
 
@@ -22,17 +23,19 @@ _BY_PROJECTION = ("mean_projection_log_count_pearson", "mean_projection_log_coun
 _DECILES = tuple(f"mean_norm_decile_{i}" for i in range(1, frequency.DECILES + 1))
 
 
-def of_table(rows: Rows, counts: NDArray[np.int64] | None) -> Scores:
+def of_table(rows: Rows, counts: NDArray[np.int64] | None, words: Rows | None = None) -> Scores:
     """Measures of a table; the main one is `mean_norm_ratio`.
 
     Args:
         rows: one a token: (V, H).
         counts: of the tokens in the training texts: (V,); None where they are unknown.
+        words: the input table where `rows` is an output table of its own: (V, D).
 
     Raises:
         ValueError: if a number of the table is not finite, or every row is zero.
     """
-    values, absent = evaluate(_of_any(rows))
+    between = {} if words is None else {"subspace_distance": partial(subspace_distance, words, rows)}
+    values, absent = evaluate({**_of_any(rows), **between})
     if counts is None:
         reason = "how often each token occurs in the training texts is not known"
         absent |= dict.fromkeys((*_BY_FREQUENCY, *_BY_PROJECTION, *_DECILES), reason)

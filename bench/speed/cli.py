@@ -36,6 +36,8 @@ def add_speed(parser: argparse.ArgumentParser) -> None:
     optimizer.add_argument("--device", default="cpu", metavar="D", help="default: %(default)s")
     subspace = commands.add_parser("subspace", help="a subspace table against a full one: loss, look-up, memory")
     _add_common(subspace, _subspace, rounds=5)
+    augmented = commands.add_parser("augmented", help="the augmented loss against the plain softmax")
+    _add_common(augmented, _augmented, rounds=5)
     _add_suite(commands.add_parser("suite", help="a suite of tasks against mteb.evaluate with sentence-transformers"))
     _add_search(commands.add_parser("search", help="a search over many documents under a cap on memory"))
     status = commands.add_parser("status", help="start of `zoo bench status` in a folder of many records")
@@ -172,6 +174,17 @@ def _subspace(args: argparse.Namespace) -> int:
         memory = ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in sizes.items())
         title = f"look-up of {subspace.TOKENS:,} tokens, backward, AdamW, {shape}; with gradient and state: {memory}"
         _print_against(title, timings, subspace.OURS)
+    return 0
+
+
+def _augmented(args: argparse.Namespace) -> int:
+    import torch
+
+    from bench.speed import augmented
+
+    torch.set_num_threads(args.threads)
+    for shape in augmented.SHAPES:
+        _print_against(f"a step of the head, {shape}", augmented.measure(shape, args.rounds), augmented.PLAIN)
     return 0
 
 

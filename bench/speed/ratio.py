@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-
 _SHORTEST = 0.05  # seconds
 
 

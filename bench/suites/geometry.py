@@ -66,12 +66,13 @@ class TableGeometry:
         seconds = time.perf_counter() - started
         if rows is None:
             raise NotApplicableError(f"has no {self._side} table of tokens")
+        words = vocabulary.table("input") if self._side == "output" and not vocabulary.tied else None
         if counts is not None:
             special = list(vocabulary.special_ids)
             kept = counts > 0
             kept[np.setdiff1d(np.arange(len(counts)), special)] = True
-            rows, counts = rows[kept], counts[kept]
-        scores = with_interval(report.of_table(rows, counts), _COMPLETE)
+            rows, counts, words = rows[kept], counts[kept], None if words is None else words[kept]
+        scores = with_interval(report.of_table(rows, counts, words), _COMPLETE)
         return Outcome(self.info, scores, seconds, texts=0, texts_encoded=0)
 
     def _require(self, model: Model) -> VocabularyTables:

@@ -14,6 +14,7 @@ from zoo.contracts import Encoder, OutputHead, OutputTable, TokenEmbedding
 from zoo.data import TextDataModule, TokenizerSource
 from zoo.embeddings.codes.code_assignment import CodeAssignment
 from zoo.layers.feed_forward import FeedForward
+from zoo.layers.positions import Positions
 from zoo.objectives import InfoNCE
 from zoo.objectives.objective import Objective
 from zoo.optim.schedule import Schedule
@@ -25,6 +26,7 @@ CONTRACTS: dict[str, type] = {
     "encoder_class": Encoder,
     "head_class": OutputHead,
     "feed_forward_class": FeedForward,
+    "positions_class": Positions,
     "schedule_class": Schedule,
     "optimizer_class": Optimizer,
     "objective_class": Objective,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from zoo.contracts import Encoder, EncoderOutput, OutputHead, OutputTable, PackedBatch, TokenEmbedding
 from zoo.layers.feed_forward import FeedForward
 from zoo.layers.output_matrix import OutputMatrix
+from zoo.layers.positions import Positions
 
 VOCAB, WIDTH = 30, 16
 LENGTHS = [4, 4, 1, 7]
@@ -53,7 +54,9 @@ def test_embedding(embedding_class: Callable[[int, int], TokenEmbedding], dtype:
     assert vectors.shape == (2 * VOCAB, WIDTH)
     assert vectors.dtype == dtype
     assert torch.equal(vectors[:VOCAB], vectors[VOCAB:])
-    vectors.square().sum().backward()
+    table = embedding.output_table()
+    scored = 0.0 if table is None else table.cross_entropy(random(9, dtype), torch.arange(9))
+    (vectors.square().sum() + scored).backward()
     check_gradients(embedding)
     assert (embedding.num_rows, embedding.width) == (VOCAB, WIDTH)
     assert embedding.num_parameters == sum(p.numel() for p in embedding.parameters())
@@ -87,16 +90,45 @@ def test_table(table_class: Callable[[int, int, float], OutputTable], dtype: tor
     assert table.weight().shape == (VOCAB, WIDTH)
     assert table.rows(ids).dtype == table.weight().dtype == dtype
     assert torch.equal(table.rows(ids), table.weight()[ids])
-    table.weight().square().sum().backward()
+    (table.weight().square().sum() + table.cross_entropy(random(9, dtype), torch.arange(9))).backward()
     check_gradients(table)
     check_round_trip(lambda: table_class(VOCAB, WIDTH, 0.02), lambda t: t.weight())
 
 
+def test_table_scores_are_products_where_it_says_so(table_class: Callable[[int, int, float], OutputTable]) -> None:
+    table: OutputTable = build(lambda: table_class(VOCAB, WIDTH, 1.0), torch.float64)
+    hidden, bias = random(VOCAB, torch.float64).detach(), torch.linspace(-1, 1, VOCAB, dtype=torch.float64)
+    with torch.no_grad():
+        found = table.log_probs(hidden, torch.arange(VOCAB), bias)
+        products = (hidden @ table.weight().T + bias).log_softmax(-1).diagonal()
+    assert torch.allclose(found, products, atol=1e-10) == table.scores_are_products
+
+
+def test_table_draws_from_its_own_probabilities(table_class: Callable[[int, int, float], OutputTable]) -> None:
+    """All draws of one row, against the chances of the most likely tokens."""
+    table: OutputTable = build(lambda: table_class(VOCAB, WIDTH, 0.5), torch.float64)
+    hidden, draws = random(1, torch.float64).detach(), 4000
+    with torch.no_grad():
+        chances = table.log_probs(hidden.expand(VOCAB, -1), torch.arange(VOCAB)).exp()
+        ids = table.sample(hidden.expand(draws, -1), None, torch.Generator().manual_seed(0))
+    assert chances.sum().item() == pytest.approx(1)
+    found = ids.bincount(minlength=VOCAB) / draws
+    assert float(((found - chances) / (chances * (1 - chances) / draws).sqrt()).abs().max()) < 4.5
+
+
+# Encoders that see the left side only, and what they say of another layout.
+REFUSED = {"LSTMEncoder": "LSTMEncoder sees the left side only: use CausalLM as objective"}
+
+
 @every_dtype
 @pytest.mark.parametrize("causal", [False, True])
-def test_encoder(encoder_class: Callable[[int], Encoder], dtype: torch.dtype, causal: bool, make_batch: Make) -> None:
+def test_encoder(encoder_class: type[Encoder], dtype: torch.dtype, causal: bool, make_batch: Make) -> None:
     encoder: Encoder = build(lambda: encoder_class(WIDTH), dtype)
     x = random(sum(LENGTHS), dtype)
+    if not causal and encoder_class.__name__ in REFUSED:
+        with pytest.raises(ValueError, match=REFUSED[encoder_class.__name__]):
+            encoder(x, make_batch(LENGTHS).layout(causal=False))
+        return
     output = encoder(x, make_batch(LENGTHS).layout(causal=causal))
     assert isinstance(output, EncoderOutput)
     assert output.hidden.shape == x.shape
@@ -110,7 +142,7 @@ def test_encoder(encoder_class: Callable[[int], Encoder], dtype: torch.dtype, ca
 
 
 def test_encoder_round_trip(encoder_class: Callable[[int], Encoder], make_batch: Make) -> None:
-    layout = make_batch(LENGTHS).layout(causal=False)
+    layout = make_batch(LENGTHS).layout(causal=True)
     check_round_trip(lambda: encoder_class(WIDTH), lambda e: e(random(sum(LENGTHS), torch.float32), layout).hidden)
 
 
@@ -158,6 +190,22 @@ def test_feed_forward(feed_forward_class: Callable[[int], FeedForward], dtype: t
     (out * random(5, dtype).detach()).sum().backward()
     check_gradients(block, x)
     check_round_trip(lambda: feed_forward_class(WIDTH), lambda b: b(random(5, torch.float32)))
+
+
+@every_dtype
+def test_positions(positions_class: Callable[[int, int], Positions], dtype: torch.dtype, make_batch: Make) -> None:
+    positions: Positions = build(lambda: positions_class(WIDTH, 4), dtype)
+    x, layout = random(sum(LENGTHS), dtype), make_batch(LENGTHS).layout(causal=False)
+    placed, angles = positions(x, layout), positions.rotation(layout, dtype)
+    assert placed.shape == x.shape
+    assert placed.dtype == dtype
+    assert torch.equal(placed, x) == (angles is not None), "places are told once"
+    for part in angles or ():
+        assert part.shape == (len(x), 2)
+        assert part.dtype == torch.promote_types(dtype, torch.float32)
+    (placed * random(len(x), dtype).detach()).sum().backward()
+    check_gradients(positions, x)
+    assert all(parameter.ndim > 1 for parameter in positions.parameters())
 
 
 def test_head_keeps_its_promise_of_a_zero_sum(head_class: Callable[[OutputTable], OutputHead]) -> None:

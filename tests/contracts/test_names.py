@@ -57,10 +57,11 @@ def test_short_name_means_this_class(all_variants: dict[str, list[type]]) -> Non
             assert config.init_args[place].class_path == f"{variant.__module__}.{variant.__name__}" or _reexported(
                 config.init_args[place].class_path, variant
             )
-    for variant in all_variants["feed_forward_class"]:
-        encoder = {"class_path": "DenseEncoder", "init_args": {"feed_forward": variant.__name__}}
-        config = _parse(parser, {"encoder": encoder})
-        assert _reexported(config.init_args.encoder.init_args.feed_forward.class_path, variant)
+    for fixture, place in {"feed_forward_class": "feed_forward", "positions_class": "positions"}.items():
+        for variant in all_variants[fixture]:
+            encoder = {"class_path": "DenseEncoder", "init_args": {place: variant.__name__}}
+            config = _parse(parser, {"encoder": encoder})
+            assert _reexported(config.init_args.encoder.init_args[place].class_path, variant)
 
 
 @pytest.mark.parametrize("name", ["AdamW", "SGD", "Adam"])
@@ -89,6 +90,7 @@ def test_listing_shows_what_the_imports_show(all_variants: dict[str, list[type]]
         "codes": "codes_class",
         "encoder": "encoder_class",
         "feed-forward": "feed_forward_class",
+        "positions": "positions_class",
         "head": "head_class",
         "optimizer": "optimizer_class",
         "schedule": "schedule_class",

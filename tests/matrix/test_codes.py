@@ -13,6 +13,7 @@ import torch
 from zoo import checkpoint
 from zoo.embeddings import SubspaceEmbedding
 from zoo.embeddings.codes.code_assignment import by_frequency
+from zoo.layers.subspace_table import SubspaceTable
 
 Zoo = Callable[..., int]
 Arguments = Callable[[str], list[str]]
@@ -36,7 +37,7 @@ def test_codes_of_a_trained_model(
     found = checkpoint.load("run")
     assert isinstance(found.embedding, SubspaceEmbedding)
     table = found.embedding.table
-    assert table._is_box == (codes == "ClusterCodes")
+    assert table._spells_all == (codes == "ClusterCodes")
     assert found.token_counts is not None
     assert torch.equal(table.places.argsort(), by_frequency(found.vocabulary, found.token_counts))
     assert zoo("validate", "--run_dir", "run") == 0
@@ -55,3 +56,17 @@ def test_a_model_of_another_vocabulary_is_refused(
     assert zoo("fit", *tiny_arguments("MaskedLM"), "--trainer.max_steps", "1", *options) == 1
     assert "another tokenizer: set data.tokenizer to PretrainedTokenizer" in capfd.readouterr().err
     assert not Path("run/checkpoints").exists()
+
+
+@pytest.mark.parametrize("tied", ["false", "true"])
+def test_codes_found_in_training(tied: str, zoo: Zoo, tiny_arguments: Arguments) -> None:
+    options = [*tiny_arguments("MaskedLM"), "--model.embedding", "SubspaceEmbedding", "--model.embedding.tied", tied]
+    options += ["--model.embedding.own_rows", "12", "--model.embedding.codes", "ReclusterCodes"]
+    options += ["--model.embedding.codes.at", "[0.3, 0.6]", "--trainer.max_steps", "10"]
+    assert zoo("fit", *options, "--run_dir", "run") == 0
+    state = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert int(state["embedding.table.clusterings"]) == 2
+    assert not state["embedding.table.helps"]
+    assert not state["embedding.table.helpers"].any()
+    assert not torch.equal(state["embedding.table.codes"], SubspaceTable(60, 32, own_rows=12).codes)
+    assert zoo("validate", "--run_dir", "run") == 0

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.layers import linear_cross_entropy
-from zoo.layers.augmented_cross_entropy import augmented_cross_entropy, quadratic_divergence
+from zoo.layers.augmented_cross_entropy import augmented_cross_entropy
+from zoo.layers.quadratic_divergence import quadratic_divergence
 
 V, D = 50, 8
 
@@ -95,3 +96,22 @@ def test_the_quadratic_form_is_the_limit_of_high_temperatures(tied: bool) -> Non
     for before, after in ((0, 1), (1, 2)):
         for part in (0, 1):
             assert errors[after][part] < 0.7 * errors[before][part]
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+def test_the_quadratic_form_equals_its_formula_with_gradients(tied: bool) -> None:
+    torch.manual_seed(0)
+    h, w, other = (torch.randn(n, D, dtype=torch.float64, requires_grad=True) for n in (30, 40, 40))
+    vectors, y, tau = w if tied else other, torch.randint(40, (30,)), 3.0
+    fixed = vectors.detach()
+    u = fixed[y]
+    rows, others = w - w.mean(0), fixed - fixed.mean(0)
+    own, cross, theirs = (a.T @ b / 40 for a, b in ((rows, rows), (rows, others), (others, others)))
+    terms = ((h @ own) * h).sum(1) - 2 * ((h @ cross) * u).sum(1) + ((u @ theirs) * u).sum(1)
+    expected = terms.mean() / (2 * tau**2)
+    found = quadratic_divergence(h, w, vectors, y, tau)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    ours, formula = (torch.autograd.grad(value, [h, w]) for value in (found, expected))
+    for mine, its in zip(ours, formula, strict=True):
+        torch.testing.assert_close(mine, its, rtol=0, atol=1e-12)
+    assert float(ours[1].sum(0).abs().max()) < 1e-12, "the rows of the table sum to 0"

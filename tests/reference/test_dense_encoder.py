@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import pytest
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor
 
 from zoo.contracts import PackedBatch
-from zoo.encoders import DenseEncoder
+from zoo.encoders.dense_encoder import DenseEncoder, Norm
 from zoo.layers.feed_forward import GELU, FeedForward, GeGLU, SwiGLU
+from zoo.layers.learned_positions import LearnedPositions
+from zoo.layers.positions import Positions
+from zoo.layers.rotary_positions import RotaryPositions
 
-WIDTH, HEADS, LAYERS, BASE = 16, 2, 2, 50.0
+WIDTH, HEADS, LAYERS, BASE, EPS = 16, 2, 2, 50.0, 1e-3
 HEAD_DIM = WIDTH // HEADS
 LENGTHS = [4, 1, 4, 6]
 ACTIVATIONS: dict[type[FeedForward], str] = {GELU: "gelu", GeGLU: "geglu", SwiGLU: "swiglu"}
@@ -23,7 +27,7 @@ Weights = dict[str, Tensor]
 
 def layer_norm(x: Tensor, weights: Weights, name: str) -> Tensor:
     centred = x - x.mean()
-    normal = centred / (centred.square().mean() + 1e-5).sqrt() * weights[f"{name}.weight"]
+    normal = centred / (centred.square().mean() + EPS).sqrt() * weights[f"{name}.weight"]
     return normal + weights.get(f"{name}.bias", torch.zeros(1).double())
 
 
@@ -32,7 +36,9 @@ def linear(x: Tensor, weights: Weights, name: str) -> Tensor:
     return torch.stack([row @ x for row in weights[f"{name}.weight"]]) + bias
 
 
-def rotated(vector: Tensor, position: int) -> Tensor:
+def rotated(vector: Tensor, position: int, weights: Weights) -> Tensor:
+    if "positions.weight" in weights:
+        return vector
     out = vector.clone()
     half = HEAD_DIM // 2
     for i in range(half):
@@ -51,9 +57,9 @@ def attention(xs: list[Tensor], weights: Weights, name: str, causal: bool) -> li
         heads = []
         for h in range(HEADS):
             part = slice(h * HEAD_DIM, (h + 1) * HEAD_DIM)
-            query = rotated(here[:WIDTH][part], i)
+            query = rotated(here[:WIDTH][part], i, weights)
             seen = range(i + 1) if causal else range(len(xs))
-            keys = [rotated(projected[j][WIDTH : 2 * WIDTH][part], j) for j in seen]
+            keys = [rotated(projected[j][WIDTH : 2 * WIDTH][part], j, weights) for j in seen]
             powers = [math.exp(float(query @ key) / math.sqrt(HEAD_DIM)) for key in keys]
             values = [projected[j][2 * WIDTH :][part] for j in seen]
             mixed = sum((p / sum(powers) * v for p, v in zip(powers, values, strict=True)), torch.zeros(1).double())
@@ -83,6 +89,8 @@ def feed_forward(x: Tensor, weights: Weights, name: str, kind: str) -> Tensor:
 
 def encode(xs: list[Tensor], weights: Weights, norm: str, kind: str, causal: bool) -> list[Tensor]:
     """One sequence through all blocks."""
+    if "positions.weight" in weights:
+        xs = [x + weights["positions.weight"][i] for i, x in enumerate(xs)]
     xs = [layer_norm(x, weights, "input_norm") for x in xs]
     for number in range(LAYERS):
         name = f"layers.{number}"
@@ -102,15 +110,19 @@ def encode(xs: list[Tensor], weights: Weights, norm: str, kind: str, causal: boo
 @pytest.mark.parametrize("kind", [GELU, GeGLU, SwiGLU])
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    "positions", [partial(RotaryPositions, base=BASE), LearnedPositions], ids=["rotary", "learned"]
+)
 def test_equals_the_equations(
     norm: Literal["pre", "post"],
     kind: Callable[[int], FeedForward],
     causal: bool,
     bias: bool,
+    positions: Callable[[int, int], Positions],
     make_batch: Callable[..., PackedBatch],
 ) -> None:
     torch.manual_seed(0)
-    encoder = DenseEncoder(WIDTH, LAYERS, HEADS, kind, norm, BASE, bias=bias).double()
+    encoder = DenseEncoder(WIDTH, LAYERS, HEADS, kind, Norm(norm, EPS), positions, bias=bias).double()
     for parameter in encoder.parameters():  # the initial gains, biases and small weights would hide mistakes
         torch.nn.init.normal_(parameter, std=0.5)
     x = torch.randn(sum(LENGTHS), WIDTH, dtype=torch.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.stats import chi2
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -86,7 +87,7 @@ def test_marginals_of_the_digits_multiply() -> None:
     table = make(125, 3, 0, "sequential")
     hidden = torch.randn(1, 60, dtype=torch.float64)
     probabilities = (hidden @ composed(table).T).softmax(-1)[0]
-    scores, _, _ = table._scores(hidden, None)
+    scores = table._softmax(hidden, None)[0].scores
     for v in (0, 7, 124):
         parts = [scores[j, 0].softmax(-1)[v // 5**j % 5] for j in range(3)]
         assert float((probabilities[v] - torch.stack(parts).prod()).detach().abs()) < 1e-14
@@ -113,3 +114,25 @@ def test_rank(vocab: int, width: int, tables: int) -> None:
     torch.manual_seed(0)
     table = SubspaceTable(vocab, width, 1.0, tables).double()
     assert int(torch.linalg.matrix_rank(table.weight().detach())) == table.rank_bound
+
+
+@pytest.mark.parametrize(("vocab", "tables", "own"), [(47, 2, 0), (49, 2, 0), (61, 3, 5), (7, 1, 0), (64, 6, 0)])
+@pytest.mark.parametrize("codes", ["permuted", "free"])
+@pytest.mark.parametrize("biased", [False, True], ids=["plain", "bias"])
+def test_sampled_tokens_occur_as_often_as_they_should(
+    vocab: int, tables: int, own: int, codes: str, biased: bool
+) -> None:
+    draws = 20_000
+    table = make(vocab, tables, own, codes)
+    hidden = torch.randn(1, 60, dtype=torch.float64) / 4
+    bias = torch.randn(vocab, dtype=torch.float64) / 2 if biased else None
+    with torch.no_grad():
+        chances = F.linear(hidden, composed(table), bias).softmax(-1)[0]
+        ids = table.sample(hidden.expand(draws, -1), bias, torch.Generator().manual_seed(1))
+    expected = chances * draws
+    found = ids.bincount(minlength=vocab).double()
+    # cells of less than 5 expected draws are one cell, as the test of Pearson asks
+    rare = expected < 5
+    cells = [(found[~rare], expected[~rare]), (found[rare].sum()[None], expected[rare].sum()[None])]
+    statistic = sum(float(((o - e) ** 2 / e).sum()) for o, e in cells if float(e.sum()) > 0)
+    assert chi2.sf(statistic, int((~rare).sum())) > 1e-4

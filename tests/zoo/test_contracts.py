@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -33,3 +35,12 @@ def test_moves_as_a_whole() -> None:
 
 def test_special_ids() -> None:
     assert Vocabulary(9, 0, 1, 2, 3, 4).special_ids == (0, 1, 2, 3, 4)
+
+
+def test_what_continues_is_passed_on() -> None:
+    batch = PackedBatch.from_sequences([[1, 2], [3]])
+    assert not batch.continues
+    assert not batch.layout(causal=True).continues
+    going_on = replace(batch, continues=True)
+    assert going_on.layout(causal=True).continues
+    assert going_on.to("cpu").continues

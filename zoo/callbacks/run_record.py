@@ -40,12 +40,12 @@ class RunRecord(Callback):
         data: Any = getattr(trainer, "datamodule", None)
         self.facts["data"] = type(data).__name__
         self.facts["data_description"] = data.description
-        self.facts["embedding"] = pl_module.embedding.facts
+        self.facts["embedding"] = {**pl_module.embedding.facts, **_codes(self.config)}
+        self.facts["adapted_from"] = pl_module.adapted_from
         pl_module.run_facts = self._current(trainer, pl_module, "running")
         if trainer.is_global_zero:
             sys.stderr.write(f"zoo: run folder {self.folder.path}\n")
-            sizes = ", ".join(f"{name.replace('_', ' ')} {size:,}" for name, size in pl_module.embedding.facts.items())
-            sys.stderr.write(f"zoo: {type(pl_module.embedding).__name__}: {sizes}\n")
+            _tell(pl_module, resumed=trainer.ckpt_path is not None)
             pl_module.tokenizer.save(str(self.folder.path / TOKENIZER))
             self.folder.write_config(self.config)
             self.folder.write_provenance(pl_module.run_facts)
@@ -88,3 +88,20 @@ class RunRecord(Callback):
     def _current(self, trainer: Trainer, pl_module: Objective, state: str) -> dict[str, Any]:
         progress = {"state": state, "steps": trainer.global_step, "tokens_seen": pl_module.tokens_seen}
         return {**environment(), **self.facts, **progress, "seconds": round(self._seconds(), 1)}
+
+
+def _codes(config: dict[str, Any]) -> dict[str, str]:
+    """Name of the class that assigned the codes of the embedding, where it has codes."""
+    embedding = config["model"]["init_args"].get("embedding") or {}
+    codes = (embedding.get("init_args") or {}).get("codes")
+    return {"codes": codes["class_path"].rpartition(".")[2]} if codes else {}
+
+
+def _tell(objective: Objective, resumed: bool) -> None:
+    """Print the size of the embedding, and what came from another model when training began."""
+    sizes = ", ".join(f"{name.replace('_', ' ')} {size:,}" for name, size in objective.embedding.facts.items())
+    sys.stderr.write(f"zoo: {type(objective.embedding).__name__}: {sizes}\n")
+    start = objective.adapted_from
+    if start is not None and not resumed:
+        sys.stderr.write(f"zoo: from {start['path']}: {', '.join(start['taken'])}\n")
+        sys.stderr.write(f"zoo: new: {', '.join(start['new']) or 'nothing'}\n")

@@ -17,6 +17,7 @@ AXES = {
     "codes": ("embeddings/codes", "model.embedding.codes", {"CodeAssignment"}),
     "encoder": ("encoders", "model.encoder", {"Encoder"}),
     "feed-forward": ("layers", "model.encoder.feed_forward", {"FeedForward", "_Gated"}),
+    "positions": ("layers", "model.encoder.positions", {"Positions"}),
     "head": ("heads", "model.head", {"OutputHead"}),
     "optimizer": ("optim", "model.optimizer", {"Optimizer", "AdamW"}),
     "schedule": ("optim", "model.schedule", {"Schedule"}),
@@ -39,20 +40,22 @@ def scan_variants() -> dict[str, list[Variant]]:
 
 
 def _variants(folder: Path, bases: set[str]) -> list[Variant]:
-    found = []
-    for path in sorted(folder.glob("*.py")):
-        source = path.read_text(encoding="utf-8")
-        if not any(base in source for base in bases):
-            continue
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ClassDef) and _derives(node, bases):
-                found.append(Variant(node.name, (ast.get_docstring(node) or "").partition("\n")[0]))
-    return sorted(found, key=lambda variant: variant.name)
+    classes = [
+        node
+        for path in sorted(folder.glob("*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    found: dict[str, ast.ClassDef] = {}
+    # a variant can derive from another one, which may stand in a later file
+    while new := {node.name: node for node in classes if _derives(node, bases | found.keys())}.items() - found.items():
+        found |= dict(new)
+    public = [node for name, node in sorted(found.items()) if name not in bases and not name.startswith("_")]
+    return [Variant(node.name, (ast.get_docstring(node) or "").partition("\n")[0]) for node in public]
 
 
 def _derives(node: ast.ClassDef, bases: set[str]) -> bool:
-    own = {base.id for base in node.bases if isinstance(base, ast.Name)}
-    return bool(own & bases) and node.name not in bases and not node.name.startswith("_")
+    return any(isinstance(base, ast.Name) and base.id in bases for base in node.bases)
 
 
 def config_root() -> Path:
@@ -89,7 +92,7 @@ def _list(options: argparse.Namespace) -> int:
     if options.what in ("variants", "all"):
         for axis, variants in scan_variants().items():
             lines.append(f"{axis}  (--{AXES[axis][1]})")
-            lines += [f"  {variant.name:<20} {variant.summary}" for variant in variants]
+            lines += [f"  {variant.name:<24} {variant.summary}" for variant in variants]
     if options.what in ("configs", "all"):
         lines.append("configs  (--config)")
         lines += [f"  {name:<36} {text}" for name, text in shipped_configs().items()]

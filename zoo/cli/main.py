@@ -13,12 +13,14 @@ TRAINING_COMMANDS = {
     "test": "score a checkpoint on the test split",
     "predict": "write a checkpoint's outputs for the test split",
 }
+ADAPT = "adapt"
 
 _EPILOG = """examples:
   zoo quickstart                                      everything in one go, on an embedded corpus
   zoo fit --model MaskedLM --data PydocCorpus         train with the defaults
   zoo fit --config recipes/masked_lm_small.yaml       train from a file
   zoo fit --model Contrastive --help                  what can be set
+  zoo adapt runs/NAME --embedding SubspaceEmbedding   go on with another vocabulary table
   zoo bench run --model runs/NAME --suite pydoc       score a run
   zoo compare tied full                               is the difference more than chance?
   zoo leaderboard build --results results --out site  a page of all results
@@ -29,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of everything but the training commands, whose options Lightning's parser knows."""
     import bench.cli
     import leaderboard.cli
-    from zoo.cli import doctor, listing, quickstart
+    from zoo.cli import adapt, doctor, export, generate, listing, quickstart
 
     parser = argparse.ArgumentParser(
         prog="zoo",
@@ -40,9 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print versions and exit")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, text in TRAINING_COMMANDS.items():
+    for name, text in (TRAINING_COMMANDS | {ADAPT: adapt.HELP}).items():
         commands.add_parser(name, help=text, add_help=False)
-    for module in (quickstart, listing, bench.cli, leaderboard.cli, doctor):
+    for module in (quickstart, listing, bench.cli, leaderboard.cli, export, generate, doctor):
         module.register(commands)
     return parser
 
@@ -72,6 +74,10 @@ def _dispatch(argv: list[str]) -> int:
         from zoo.cli.train import train
 
         return train(argv)
+    if argv and argv[0] == ADAPT:
+        from zoo.cli.adapt import adapt
+
+        return adapt(argv[1:])
     parser = build_parser()
     options = parser.parse_args(argv)
     if options.version:

@@ -191,6 +191,17 @@ def _settle_length(trainer: Any) -> None:
             trainer.val_check_interval = _interval(trainer.max_steps) * trainer.accumulate_grad_batches
 
 
+def unsettled(trainer: dict[str, Any]) -> dict[str, Any]:
+    """The trainer settings of a run without what followed from its number of steps, which is settled anew."""
+    steps, batches = trainer.get("max_steps", -1), trainer.get("accumulate_grad_batches", 1)
+    if steps < 1 or trainer.get("max_epochs") != -1:
+        return trainer
+    followed = {"max_epochs"}
+    if trainer.get("val_check_interval") == _interval(steps) * batches:
+        followed |= {"check_val_every_n_epoch", "val_check_interval"}
+    return {key: value for key, value in trainer.items() if key not in followed}
+
+
 def _interval(steps: int) -> int:
     """The largest divisor of `steps` that is at most a tenth of them, or all of them where that would be 1 of many."""
     divisors = [d for d in range(1, steps + 1) if steps % d == 0 and steps // d <= 10]

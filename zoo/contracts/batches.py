@@ -50,11 +50,14 @@ class Layout:
         cu_seqlens: offsets of the sequences in the flat batch, int32, `cu_seqlens[0] = 0`, `cu_seqlens[-1] = T`.
         max_seqlen: length of the longest sequence, in tokens.
         causal: if true a token sees itself and what stands before it in its own sequence, else its whole sequence.
+        continues: whether sequence i goes on where sequence i of the batch before ended; an encoder with a memory
+            keeps it then, others need not care.
     """
 
     cu_seqlens: Int[Tensor, " offsets"]
     max_seqlen: int
     causal: bool = False
+    continues: bool = False
 
     @property
     def lengths(self) -> Int[Tensor, " sequences"]:
@@ -70,11 +73,13 @@ class PackedBatch:
         tokens: token ids, int64.
         cu_seqlens: offsets of the sequences, int32, B + 1 of them.
         max_seqlen: length of the longest sequence, in tokens.
+        continues: whether sequence i goes on where sequence i of the batch before ended.
     """
 
     tokens: Int[Tensor, " tokens"]
     cu_seqlens: Int[Tensor, " offsets"]
     max_seqlen: int
+    continues: bool = False
 
     @classmethod
     def from_sequences(cls, sequences: Sequence[Sequence[int]] | Sequence[Tensor]) -> PackedBatch:
@@ -100,7 +105,7 @@ class PackedBatch:
 
     def layout(self, *, causal: bool) -> Layout:
         """The layout that an encoder needs."""
-        return Layout(self.cu_seqlens, self.max_seqlen, causal)
+        return Layout(self.cu_seqlens, self.max_seqlen, causal, self.continues)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> PackedBatch:
         """The same batch on `device` (Lightning moves batches through this method)."""

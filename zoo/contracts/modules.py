@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ class OutputTable(nn.Module, ABC):
     """The output side of a vocabulary: one vector a token, as a module, because sharding replaces bare tensors."""
 
     parameter_role: ClassVar[str] = "vocabulary"
+    # whether the scores are W h + b, so that `weight` says all of them
+    scores_are_products: ClassVar[bool] = True
     num_rows: int
     width: int
 
@@ -67,6 +70,16 @@ class OutputTable(nn.Module, ABC):
         """The k best scores of each row and their ids, best first."""
 
 
+    @abstractmethod
+    def sample(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        bias: Float[Tensor, " vocab"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """One id a row, drawn from `softmax(W h + b)`; a generator on the device of `hidden`, or the global one."""
+
+
 class TokenEmbedding(nn.Module, ABC):
     """Token ids to vectors. Built by an objective as `factory(vocab_size, width)`."""
 
@@ -90,6 +103,15 @@ class TokenEmbedding(nn.Module, ABC):
 
     def use_vocabulary(self, vocabulary: Vocabulary, counts: Int[Tensor, " vocab"]) -> None:
         """Told once, before training begins: size, special ids, and how often each token occurs in the texts."""
+
+    def before_step(self, step: int, total_steps: int) -> Sequence[nn.Parameter]:
+        """Told before each training step; returns the parameters that were set anew, whose optimizer state is void.
+
+        Args:
+            step: optimizer steps done.
+            total_steps: of the whole run.
+        """
+        return ()
 
     @property
     def num_parameters(self) -> int:
@@ -163,6 +185,9 @@ class OutputHead(nn.Module, ABC):
     def use_embedding(self, embedding: TokenEmbedding) -> None:
         """Told once, when the model is built: the input side, for heads that need more than the table."""
 
+    def use_vocabulary(self, vocabulary: Vocabulary, counts: Int[Tensor, " vocab"]) -> None:
+        """Told once, before training of a new head begins: what `TokenEmbedding.use_vocabulary` is told."""
+
     @abstractmethod
     def loss(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> HeadLoss:
         """Training loss; never obliged to build the (N, V) scores."""
@@ -174,3 +199,18 @@ class OutputHead(nn.Module, ABC):
     @abstractmethod
     def topk(self, hidden: Float[Tensor, "rows dim"], k: int) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k best scores of each row and their ids, best first."""
+
+    @abstractmethod
+    def sample(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """One id a row, drawn from the probabilities to the power of `1 / temperature`, normalised again.
+
+        Args:
+            hidden: N vectors.
+            temperature: above 0.
+            generator: source of randomness on the device of `hidden`; None is the global one.
+        """

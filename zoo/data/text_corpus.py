@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zoo.contracts import TextView
+from zoo.data.contiguous_windows import ContiguousWindows
 from zoo.data.corpus import Corpus
 from zoo.data.rows import SplitRows, open_rows
-from zoo.data.text_data_module import TextDataModule
+from zoo.data.text_data_module import TextDataModule, Windows
+from zoo.data.token_cache import TokenCache
 from zoo.data.tokenizers import ByteLevelBPE, TokenizerSource
 
 
@@ -40,14 +42,19 @@ class TextCorpus(TextDataModule):
         source: where the text comes from (`path`, `config`, `column`, `documents`).
         tokenizer: source of the tokenizer; WordLevel is for corpora of words such as WikiText.
         max_length: most tokens of a sequence, `[CLS]` included; longer texts are cut into windows.
-        batch_tokens: most tokens of a batch.
+        batch_tokens: most tokens of a batch; with `columns` their number sets the batch.
         num_workers: processes that read ahead.
-        seed: seed of the order of the training batches.
+        seed: seed of the order of the training batches; with `columns` the order is fixed.
         cache_dir: root of the caches; null takes ZOO_CACHE or the user's cache folder.
+        columns: null shuffles windows. A number lays each split, which must be a `stream`, into so many contiguous
+            columns that are read in order, as encoders with a state need it: a batch is the next `max_length` inputs
+            of every column and their targets, without `[CLS]` and `[SEP]`. At most `columns` - 1 tokens are dropped
+            at the end of a split.
 
     Raises:
         FileNotFoundError: if nothing is found at the path.
-        ValueError: if a column is missing, a split is empty, or a file is not UTF-8; the message says what to do.
+        ValueError: if a column is missing, a split is empty, a file is not UTF-8, or rows are asked for in columns;
+            the message says what to do.
     """
 
     views = (TextView,)
@@ -61,11 +68,21 @@ class TextCorpus(TextDataModule):
         num_workers: int = 0,
         seed: int = 0,
         cache_dir: str | None = None,
+        columns: int | None = None,
     ) -> None:
         super().__init__(
             tokenizer, max_length, batch_tokens=batch_tokens, num_workers=num_workers, seed=seed, cache_dir=cache_dir
         )
+        if columns is not None and columns < 1:
+            raise ValueError(f"columns must be at least 1, not {columns}")
+        if columns is not None and source.documents != "stream":
+            raise ValueError("columns need one contiguous text a split: set data.source.documents to stream")
         self.source = source
+        self.columns = columns
+
+    def windows(self, cache: TokenCache) -> Windows:
+        """Shuffled windows, or contiguous ones."""
+        return super().windows(cache) if not self.columns else ContiguousWindows(cache, self.max_length, self.columns)
 
     def load_corpus(self) -> Corpus:
         """Find and read the files or the hub data set."""

@@ -16,12 +16,15 @@ from tokenizers import Tokenizer
 from zoo.contracts import DataView, PairView, TextView, Vocabulary
 from zoo.data.batch_datasets import TextPairs, TextWindows
 from zoo.data.cache import atomic_path, building, cache_root, content_key
+from zoo.data.contiguous_windows import ContiguousSampler, ContiguousWindows
 from zoo.data.corpus import SPLITS, Corpus
 from zoo.data.loader import ResumableLoader
 from zoo.data.packing import BatchSampler, SequentialSampler, TokenBudgetSampler
 from zoo.data.pair_packing import PairSampler
 from zoo.data.token_cache import TokenCache, open_token_cache
 from zoo.data.tokenizers import TokenizerSource, vocabulary_of
+
+Windows = TextWindows | ContiguousWindows
 
 _SHORTEST = 8
 _log = logging.getLogger(__name__)
@@ -69,7 +72,7 @@ class TextDataModule(LightningDataModule, ABC):
         self.root = cache_root(cache_dir)
         self.view: DataView | None = None
         self._tokenizer: Tokenizer | None = None
-        self._datasets: dict[str, TextWindows | TextPairs] = {}
+        self._datasets: dict[str, Windows | TextPairs] = {}
         self._description: dict[str, Any] = {}
 
     @abstractmethod
@@ -96,7 +99,7 @@ class TextDataModule(LightningDataModule, ABC):
     def token_counts(self) -> NDArray[np.int64]:
         """How often each token occurs in the training texts: (V,)."""
         dataset = self._dataset("train")
-        caches = (dataset.cache,) if isinstance(dataset, TextWindows) else (dataset.queries, dataset.documents)
+        caches = (dataset.queries, dataset.documents) if isinstance(dataset, TextPairs) else (dataset.cache,)
         counts: NDArray[np.int64] = np.sum([cache.counts(self.vocabulary.size) for cache in caches], axis=0)
         return counts
 
@@ -138,11 +141,17 @@ class TextDataModule(LightningDataModule, ABC):
         return self._loader("test", self._sampler("test", reshuffle=False))
 
     def predict_dataloader(self) -> ResumableLoader:
-        """Test batches in the order of the corpus."""
-        lengths = self._dataset("test").lengths
-        return self._loader("test", SequentialSampler(lengths, self.batch_tokens, *self._rank()))
+        """Test batches in the order of the corpus, or of its columns where it is laid out in columns."""
+        dataset = self._dataset("test")
+        if isinstance(dataset, ContiguousWindows):
+            return self._loader("test", self._sampler("test", reshuffle=False))
+        return self._loader("test", SequentialSampler(dataset.lengths, self.batch_tokens, *self._rank()))
 
-    def _dataset(self, split: str) -> TextWindows | TextPairs:
+    def windows(self, cache: TokenCache) -> Windows:
+        """How the texts of a split are cut into sequences; a subclass may cut them otherwise."""
+        return TextWindows(cache, self.max_length)
+
+    def _dataset(self, split: str) -> Windows | TextPairs:
         if not self._datasets:
             raise RuntimeError("call setup_for(view) before asking for a data loader")
         return self._datasets[split]
@@ -150,6 +159,8 @@ class TextDataModule(LightningDataModule, ABC):
     def _sampler(self, split: str, reshuffle: bool) -> BatchSampler:
         dataset = self._dataset(split)
         seed = self.seed if split == "train" else 0
+        if isinstance(dataset, ContiguousWindows):
+            return ContiguousSampler(dataset.num_windows, dataset.columns, *self._rank())
         if isinstance(dataset, TextWindows):
             return TokenBudgetSampler(dataset.lengths, self.batch_tokens, seed, *self._rank(), reshuffle)
         queries = _text_numbers(dataset.queries, dataset.rows)
@@ -184,14 +195,14 @@ class TextDataModule(LightningDataModule, ABC):
                         built.save(str(partial))
         return Tokenizer.from_file(str(path))
 
-    def _open(self, corpus: Corpus, view: DataView, split: str) -> TextWindows | TextPairs:
-        dataset: TextWindows | TextPairs
+    def _open(self, corpus: Corpus, view: DataView, split: str) -> Windows | TextPairs:
+        dataset: Windows | TextPairs
         if isinstance(view, PairView):
             queries = self._tokens(corpus, split, "query", view.query_prefix)
             documents = self._tokens(corpus, split, "document", view.document_prefix)
             dataset = TextPairs(queries, documents, self.max_length)
         else:
-            dataset = TextWindows(self._tokens(corpus, split, "text"), self.max_length)
+            dataset = self.windows(self._tokens(corpus, split, "text"))
         if not len(dataset):
             raise ValueError(f"split {split!r} of {corpus.name} is empty: use more data, or choose other splits")
         if dataset.num_empty:
@@ -228,9 +239,9 @@ class _Prefixed:
         return (self.prefix + text if text else text for text in self.corpus.column(self.column, self.split))
 
 
-def _counts(dataset: TextWindows | TextPairs) -> dict[str, int]:
+def _counts(dataset: Windows | TextPairs) -> dict[str, int]:
     """Counts of a split; tokens are those of the text, without the special ones."""
-    if isinstance(dataset, TextWindows):
+    if not isinstance(dataset, TextPairs):
         lengths = dataset.cache.lengths
         return {
             "documents": dataset.num_texts,

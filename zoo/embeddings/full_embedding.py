@@ -17,17 +17,19 @@ class FullEmbedding(TokenEmbedding):
         num_rows: V, size of the vocabulary.
         width: D.
         init_std: standard deviation of the normal initialisation.
+        unit_rows: whether every row is divided by its length when it is looked up.
     """
 
-    def __init__(self, num_rows: int, width: int, init_std: float = 0.02) -> None:
+    def __init__(self, num_rows: int, width: int, init_std: float = 0.02, unit_rows: bool = False) -> None:
         super().__init__()
-        self.num_rows, self.width = num_rows, width
+        self.num_rows, self.width, self.unit_rows = num_rows, width, unit_rows
         self.weight = nn.Parameter(torch.empty(num_rows, width))
         nn.init.normal_(self.weight, std=init_std)
 
     def forward(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens dim"]:
         """The rows of `tokens`."""
-        return F.embedding(tokens, self.weight)
+        rows = F.embedding(tokens, self.weight)
+        return F.normalize(rows, dim=-1) if self.unit_rows else rows
 
     def output_table(self) -> OutputTable | None:
         """None: nothing is shared."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.contracts import OutputTable, TokenEmbedding, Vocabulary
 from zoo.embeddings.codes.code_assignment import CodeAssignment
@@ -24,7 +24,7 @@ class SubspaceEmbedding(TokenEmbedding):
         num_tables: f.
         own_rows: R, tokens that keep a dense row: the special ones, then the most frequent ones.
         tied: whether the head scores with the same tables; else it has a full table of its own.
-        codes: which tokens share which blocks: `SequentialCodes`, `ClusterCodes` or `PQCodes`.
+        codes: which tokens share which blocks: `SequentialCodes`, `ClusterCodes`, `PQCodes` or `ReclusterCodes`.
         base: n, rows of each table; null takes the smallest with which each token has codes of its own.
         init_std: standard deviation of the normal initialisation.
 
@@ -49,12 +49,20 @@ class SubspaceEmbedding(TokenEmbedding):
     ) -> None:
         super().__init__()
         self.num_rows, self.width, self.tied = num_rows, width, tied
-        self.table = SubspaceTable(num_rows, width, init_std, num_tables, own_rows, base)
+        self.table = self._build(num_tables, own_rows, base, init_std)
         self._codes = codes()
+        self._codes.prepare(self.table)
+
+    def _build(self, num_tables: int, own_rows: int, base: int | None, init_std: float) -> SubspaceTable:
+        return SubspaceTable(self.num_rows, self.width, init_std, num_tables, own_rows, base)
 
     def use_vocabulary(self, vocabulary: Vocabulary, counts: Tensor) -> None:
         """Assign the codes."""
         self._codes.assign(self.table, vocabulary, counts)
+
+    def before_step(self, step: int, total_steps: int) -> Sequence[nn.Parameter]:
+        """Let the assignment change the codes."""
+        return self._codes.before_step(self.table, step, total_steps)
 
     def forward(self, tokens: Int[Tensor, " tokens"]) -> Float[Tensor, "tokens dim"]:
         """The composed rows of `tokens`."""

@@ -9,7 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zoo.contracts import HeadLoss, OutputHead, OutputTable, TokenEmbedding
-from zoo.layers.augmented_cross_entropy import augmented_cross_entropy, quadratic_divergence
+from zoo.layers.augmented_cross_entropy import augmented_cross_entropy
+from zoo.layers.projected_table import ProjectedTable
+from zoo.layers.quadratic_divergence import quadratic_divergence
 
 
 class AugmentedSoftmaxHead(OutputHead):
@@ -26,9 +28,11 @@ class AugmentedSoftmaxHead(OutputHead):
         teacher_gradient: whether the second term also trains L through the teacher.
         form: `exact`, or `quadratic`, its limit for high temperatures without any work of N x V (in the tests less
             than 5 % off in the gradient at tau 20, and half as much at twice the tau).
+        balance: beta in [0, 1]; where it is given the loss is `(1 - beta) J + beta tau^2 V KL` in place of the sum
+            above, and gamma has no part in it. At 1 words and classifier come to span one space (section 4).
 
     Raises:
-        ValueError: if gamma or tau is out of range, or the quadratic form is asked for a teacher's gradient.
+        ValueError: if gamma, tau or beta is out of range, or the quadratic form is asked for a teacher's gradient.
 
     References:
         H. Inan, K. Khosravi and R. Socher, Tying Word Vectors and Word Classifiers, arXiv 1611.01462, section 3.
@@ -45,18 +49,26 @@ class AugmentedSoftmaxHead(OutputHead):
         temperature: float = 20.0,
         teacher_gradient: bool = False,
         form: Literal["exact", "quadratic"] = "exact",
+        balance: float | None = None,
     ) -> None:
         super().__init__()
         if temperature <= 0 or strength < 0:
             raise ValueError(
                 f"temperature={temperature} and strength={strength}: set temperature above 0 and strength to at least 0"
             )
+        if balance is not None and not 0 <= balance <= 1:
+            raise ValueError(f"balance must lie in [0, 1], not {balance}: null leaves the weights to strength")
         if teacher_gradient and form == "quadratic":
             raise ValueError("the quadratic form has no teacher gradient: set form: exact or teacher_gradient: false")
+        if not table.scores_are_products:
+            raise ValueError(
+                f"AugmentedSoftmaxHead compares products of vectors, and {type(table).__name__} scores by chains of "
+                "digits: use SubspaceEmbedding, or SoftmaxHead"
+            )
         self.table = table
         self.bias = nn.Parameter(torch.zeros(table.num_rows)) if bias else None
         self.strength, self.temperature = strength, temperature
-        self.teacher_gradient, self.form = teacher_gradient, form
+        self.teacher_gradient, self.form, self.balance = teacher_gradient, form, balance
         # the part through the looked-up row of the target does not cancel
         self.zero_sum = not teacher_gradient
         self._teacher: tuple[TokenEmbedding, ...] = ()
@@ -71,12 +83,14 @@ class AugmentedSoftmaxHead(OutputHead):
         Raises:
             ValueError: if there is no row.
         """
-        if self.strength == 0 or not torch.is_grad_enabled():
+        strength = self.strength * self.temperature
+        if self.balance is not None:
+            strength = self.balance * self.temperature**2 * self.table.num_rows
+        if strength == 0 or not torch.is_grad_enabled():
             plain = self.table.cross_entropy(hidden, targets, self.bias)
             return HeadLoss(plain, plain.detach())
         weight = self.table.weight()
         teacher = self._teacher_rows(weight)
-        strength = self.strength * self.temperature
         if self.form == "quadratic":
             plain = self.table.cross_entropy(hidden, targets, self.bias)
             divergence = quadratic_divergence(hidden, weight, teacher, targets, self.temperature)
@@ -93,6 +107,9 @@ class AugmentedSoftmaxHead(OutputHead):
                 attached=self.teacher_gradient,
             )
             nll = loss.detach() - strength * divergence
+        if self.balance is not None:
+            plain = self.table.cross_entropy(hidden, targets, self.bias)
+            loss, nll = loss - self.balance * plain, plain.detach()
         return HeadLoss(loss, nll, {"divergence": divergence})
 
     def log_probs(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
@@ -103,8 +120,19 @@ class AugmentedSoftmaxHead(OutputHead):
         """The k best scores of each row and their ids, best first."""
         return self.table.topk(hidden, k, self.bias)
 
+    def sample(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """One id a row, drawn from `softmax((W h + b) / temperature)`."""
+        bias = None if self.bias is None else self.bias / temperature
+        return self.table.sample(hidden / temperature, bias, generator)
+
     def _teacher_rows(self, weight: Tensor) -> Tensor:
-        if not self._teacher or self._teacher[0].output_table() is self.table:
+        tied = not self._teacher or self._teacher[0].output_table() is self.table
+        if tied and not isinstance(self.table, ProjectedTable):
             return weight
         with torch.set_grad_enabled(self.teacher_gradient):
             rows: Tensor = self._teacher[0](torch.arange(self.table.num_rows, device=weight.device))

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zoo.contracts import HeadLoss, OutputHead, OutputTable
+from zoo.contracts import HeadLoss, OutputHead, OutputTable, Vocabulary
 
 
 class SoftmaxHead(OutputHead):
@@ -15,6 +15,11 @@ class SoftmaxHead(OutputHead):
     Args:
         table: the output table W, V x D.
         bias: whether there is one learned number b a token.
+        start_at_frequencies: whether the bias starts at `log(count + 1)` of each token in the training texts, less the
+            mean, in place of 0.
+
+    Raises:
+        ValueError: if a bias that is not there should start somewhere.
 
     Example:
         >>> import torch
@@ -26,10 +31,20 @@ class SoftmaxHead(OutputHead):
 
     zero_sum = True
 
-    def __init__(self, table: OutputTable, bias: bool = True) -> None:
+    def __init__(self, table: OutputTable, bias: bool = True, start_at_frequencies: bool = False) -> None:
         super().__init__()
+        if start_at_frequencies and not bias:
+            raise ValueError("start_at_frequencies is the start of a bias: set bias: true, or leave it out")
         self.table = table
         self.bias = nn.Parameter(torch.zeros(table.num_rows)) if bias else None
+        self.start_at_frequencies = start_at_frequencies
+
+    def use_vocabulary(self, vocabulary: Vocabulary, counts: Int[Tensor, " vocab"]) -> None:
+        """Start the bias."""
+        if self.start_at_frequencies and self.bias is not None:
+            logs = (counts + 1).double().log()
+            with torch.no_grad():
+                self.bias.copy_(logs - logs.mean())
 
     def loss(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> HeadLoss:
         """Mean cross-entropy in nats; the table computes it without the (N, V) scores.
@@ -47,3 +62,13 @@ class SoftmaxHead(OutputHead):
     def topk(self, hidden: Float[Tensor, "rows dim"], k: int) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k best scores of each row and their ids, best first."""
         return self.table.topk(hidden, k, self.bias)
+
+    def sample(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """One id a row, drawn from `softmax((W h + b) / temperature)`."""
+        bias = None if self.bias is None else self.bias / temperature
+        return self.table.sample(hidden / temperature, bias, generator)

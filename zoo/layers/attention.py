@@ -66,32 +66,33 @@ def _dense_attention(query: Tensor, key: Tensor, value: Tensor, *, causal: bool)
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention with rotary positions.
+    """Multi-head self-attention, with rotary positions where it is given angles.
 
     Args:
-        width: D, a multiple of twice the number of heads.
+        width: D, a multiple of the number of heads.
         num_heads: number of heads.
         bias: whether the two projections have biases.
 
     Raises:
-        ValueError: if `width` cannot be split into heads of an even size.
+        ValueError: if `width` cannot be split into heads.
     """
 
     def __init__(self, width: int, num_heads: int, bias: bool = False) -> None:
         super().__init__()
-        if num_heads < 1 or width % (2 * num_heads):
-            raise ValueError(f"width {width} cannot be split into {num_heads} heads of an even size: change either")
+        if num_heads < 1 or width % num_heads:
+            raise ValueError(f"width {width} cannot be split into {num_heads} heads of one size: change either")
         self.num_heads = num_heads
         self.qkv = nn.Linear(width, 3 * width, bias=bias)
         self.out = nn.Linear(width, width, bias=bias)
 
     def forward(
-        self, x: Float[Tensor, "tokens dim"], layout: Layout, rotation: Rotation
+        self, x: Float[Tensor, "tokens dim"], layout: Layout, rotation: Rotation | None
     ) -> Float[Tensor, "tokens dim"]:
-        """Mix the tokens of each sequence."""
+        """Mix the tokens of each sequence; queries and keys are rotated by `rotation` unless it is None."""
         qkv = self.qkv(x).unflatten(-1, (3 * self.num_heads, -1))
         # queries and keys are rotated in one go: they lie side by side
         query_key, value = qkv.split((2 * self.num_heads, self.num_heads), dim=1)
-        query, key = rotate(query_key, rotation).chunk(2, dim=1)
+        rotated = query_key if rotation is None else rotate(query_key, rotation)
+        query, key = rotated.chunk(2, dim=1)
         mixed: Tensor = self.out(packed_attention(query, key, value, layout).flatten(1))
         return mixed

@@ -158,31 +158,3 @@ def augmented_cross_entropy(
             hidden, weight, bias, given, targets, options
         )
     return loss, divergence
-
-
-def quadratic_divergence(
-    hidden: Float[Tensor, "rows dim"],
-    weight: Float[Tensor, "vocab dim"],
-    teacher: Float[Tensor, "vocab dim"],
-    targets: Int[Tensor, " rows"],
-    temperature: float = 20.0,
-) -> Float[Tensor, ""]:
-    """The limit of the KL above for a high temperature, without any work of N x V; the teacher is detached.
-
-    `(h' S_WW h - 2 h' S_WL u + u' S_LL u) / (2 tau^2)`, mean over rows, with `u = l_y` and the covariances
-    `S_AB = (A - mean A)' (B - mean B) / V` of the rows of the tables: O(V D^2 + N D^2).
-
-    Args:
-        hidden: N vectors h.
-        weight: the output table W.
-        teacher: the input table L.
-        targets: N class ids y.
-        temperature: tau; the relative error of the gradient falls as 1 / tau.
-    """
-    wide = hidden.to(weight.dtype)
-    fixed = teacher.detach()
-    vectors = fixed[targets]
-    rows, others = weight - weight.mean(0), fixed - fixed.mean(0)
-    own, cross, theirs = rows.T @ rows, rows.T @ others, others.T @ others
-    quadratic = (wide @ own * wide).sum() - 2 * (wide @ cross * vectors).sum() + (vectors @ theirs * vectors).sum()
-    return quadratic / (2 * temperature**2 * len(weight) * len(targets))

@@ -14,156 +14,80 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-DigitScores = Float[Tensor, "digits rows base"]
+from zoo.layers.box_softmax import DigitScores, box, box_sample, box_sums, box_topk
+from zoo.layers.digits import numbers_of
+
 # Scores of one chunk of tokens held at a time, in numbers.
 _CHUNK_ELEMENTS = 8_000_000
 
 
-def box(
-    scores: DigitScores, size: int, picked: Int[Tensor, "rows digits"]
-) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
-    """Log of the sum over tokens whose codes spell the numbers 0 to `size` - 1, and the score of one token a row.
-
-    The numbers below `size` fall into one box for each digit D_j > 0 of `size`: the digits above j are those of
-    `size`, digit j is less than D_j, and the digits below j are free. The sum over a box is a product of sums.
+@dataclass(frozen=True)
+class DigitSoftmax:
+    """The softmax of N rows over V tokens, in the cheapest form that is exact for their codes.
 
     Args:
         scores: S, the least significant digit first.
-        size: V, at most n^f.
-        picked: codes of that token.
-
-    Returns:
-        `log sum_v exp z_v` and `z_picked`. They can be differentiated once.
-    """
-    log_sum, chosen = _Box.apply(scores, size, picked)  # type: ignore[no-untyped-call]
-    return log_sum, chosen
-
-
-class _Box(torch.autograd.Function):
-    """The gradient by hand: the arrays are small, and autograd's many operations would cost more than the sums.
-
-    The boxes above digit j see all its values, its own box those below the limit, the boxes below it one value. So its
-    gradient is the softmax over all values, the one over those below the limit, and that one value, each times the
-    share of these boxes in the sum.
+        codes: of each token.
+        bias: one number a token.
+        spells_all: whether the codes spell the numbers 0 to V - 1, in any order.
     """
 
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, size: int, picked: Tensor) -> tuple[Tensor, Tensor]:
-        limits = _limits(size, scores.shape[2], len(scores))
-        chances, wholes = _softmax(scores)
-        shares = torch.full_like(wholes, -torch.inf)
-        insides = []
-        for j, above, limit in _boxes(limits):
-            inside, part = _softmax(scores[j, :, :limit])
-            fixed = sum(scores[i, :, digit] for i, digit in above)
-            shares[j] = part + wholes[:j].sum(0) + fixed
-            insides.append(inside)
-        shares, log_sum = _softmax(shares.T)
-        places = picked.T[:, :, None]
-        ctx.save_for_backward(chances, shares.T, places, *insides)
-        ctx.limits = limits
-        return log_sum, scores.gather(2, places).sum((0, 2))
+    scores: DigitScores
+    codes: Int[Tensor, "tokens digits"]
+    bias: Float[Tensor, " tokens"] | None
+    spells_all: bool
 
-    @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        chances, shares, places, *insides = ctx.saved_tensors
-        shares = shares * grads[0]
-        up_to = shares.cumsum(0)
-        gradient = chances * (up_to[-1] - up_to)[:, :, None]
-        for (j, above, limit), inside in zip(_boxes(ctx.limits), insides, strict=True):
-            gradient[j, :, :limit].addcmul_(inside, shares[j, :, None])
-            for i, digit in above:
-                gradient[i, :, digit] += shares[j]
-        gradient.scatter_add_(2, places, grads[1][:, None].expand_as(places))
-        return gradient, None, None
+    @property
+    def is_box(self) -> bool:
+        """Whether the cost does not depend on V."""
+        return self.spells_all and self.bias is None
 
+    def log_sum_and_score(self, tokens: Int[Tensor, " rows"]) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
+        """`log sum_v exp z_v`, and z of one token a row. They can be differentiated once."""
+        picked = self.codes[tokens].long()
+        if self.is_box:
+            return box(self.scores, len(self.codes), picked)
+        score = self.scores.gather(2, picked.T[:, :, None]).sum((0, 2))
+        return self.log_sum(), score if self.bias is None else score + self.bias[tokens]
 
-def _softmax(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax over the last dimension, and log of the sum of exponentials, with fewer kernels than `logsumexp`."""
-    chances = scores.softmax(-1)
-    return chances, scores.amax(-1) - chances.amax(-1).log()
+    def log_sum(self) -> Float[Tensor, " rows"]:
+        """`log sum_v exp z_v`."""
+        count, _, base = self.scores.shape
+        if self.is_box:
+            return box_sums(self.scores, len(self.codes)).logsumexp(0)
+        if count == 2:
+            empty = self.scores.new_full((base * base,), -torch.inf)
+            values = self.scores.new_zeros(len(self.codes)) if self.bias is None else self.bias
+            return grid(self.scores, empty.index_put((numbers_of(self.codes, base),), values).view(base, base))
+        return gather(self.scores, self.codes, self.bias)
 
+    def topk(self, k: int) -> tuple[Float[Tensor, "rows best"], Int[Tensor, "rows best"]]:
+        """The `k` best scores and their tokens, best first."""
+        if not self.is_box:
+            return gather_topk(self.scores, self.codes, self.bias, k)
+        values, numbers = box_topk(self.scores, len(self.codes), k)
+        return values, self._spelled_by[numbers]
 
-def _limits(size: int, base: int, count: int) -> list[int]:
-    """Digits of `size`, the least significant first; the last one is `base` where `size` has a digit more."""
-    return [size // base**j % base for j in range(count - 1)] + [size // base ** (count - 1)]
+    def sample(self, generator: torch.Generator | None) -> Int[Tensor, " rows"]:
+        """One token a row."""
+        if not self.is_box:
+            return gather_sample(self.scores, self.codes, self.bias, generator)
+        return self._spelled_by[box_sample(self.scores, len(self.codes), generator)]
 
-
-def _boxes(limits: list[int]) -> Iterator[tuple[int, list[tuple[int, int]], int]]:
-    """Restricted digit, fixed digits above it, and limit, of each box."""
-    for j, limit in enumerate(limits):
-        if limit:
-            yield j, list(enumerate(limits))[j + 1 :], limit
-
-
-def box_topk(scores: DigitScores, size: int, k: int) -> tuple[Float[Tensor, "rows best"], Int[Tensor, "rows best"]]:
-    """The `k` best scores and the numbers that their codes spell, best first; fewer where there are fewer tokens.
-
-    The best of a box are sums of the best of its digits, so k x k sums a digit are enough.
-
-    Args:
-        scores: S, the least significant digit first.
-        size: V, at most n^f.
-        k: how many, at most `size`.
-    """
-    values, numbers = [], []
-    count, _, base = scores.shape
-    for j, above, limit in _boxes(_limits(size, base, count)):
-        best, spelled = scores[j, :, :limit].topk(min(k, limit))
-        spelled = spelled * base**j
-        for i, digit in above:
-            best, spelled = best + scores[i, :, digit, None], spelled + digit * base**i
-        for i in reversed(range(j)):
-            inner, digit_of = scores[i].topk(min(k, base))
-            sums = (best[:, :, None] + inner[:, None, :]).flatten(1)
-            codes = (spelled[:, :, None] + digit_of[:, None, :] * base**i).flatten(1)
-            best, chosen = sums.topk(min(k, sums.shape[1]))
-            spelled = codes.gather(1, chosen)
-        values.append(best)
-        numbers.append(spelled)
-    best, chosen = torch.cat(values, 1).topk(k)
-    return best, torch.cat(numbers, 1).gather(1, chosen)
-
-
-def box_sample(scores: DigitScores, size: int, generator: torch.Generator | None = None) -> Int[Tensor, " rows"]:
-    """A number below `size` for each row, drawn from the softmax: first its box, then digit by digit.
-
-    Args:
-        scores: S, the least significant digit first.
-        size: V, at most n^f.
-        generator: source of randomness; None is the global one.
-    """
-    count, rows, base = scores.shape
-    limits = _limits(size, base, count)
-    wholes = scores.logsumexp(-1)
-    boxes = list(_boxes(limits))
-    sums = [
-        scores[j, :, :limit].logsumexp(-1) + wholes[:j].sum(0) + sum(scores[i, :, digit] for i, digit in above)
-        for j, above, limit in boxes
-    ]
-    drawn = torch.stack(sums, -1).softmax(-1).multinomial(1, generator=generator)[:, 0]
-    numbers = torch.empty_like(drawn)
-    for box, (j, above, limit) in enumerate(boxes):
-        mine = (drawn == box).nonzero().squeeze(1)
-        if len(mine):
-            digits = [_draw(scores[i, mine], generator) * base**i for i in range(j)]
-            digits.append(_draw(scores[j, mine, :limit], generator) * base**j)
-            numbers[mine] = sum(digits) + sum(digit * base**i for i, digit in above)
-    return numbers
-
-
-def _draw(scores: Tensor, generator: torch.Generator | None) -> Tensor:
-    return scores.softmax(-1).multinomial(1, generator=generator)[:, 0]
+    @property
+    def _spelled_by(self) -> Tensor:
+        """Which token's codes spell each number: (V,)."""
+        numbers = numbers_of(self.codes, self.scores.shape[2])
+        tokens = torch.empty_like(numbers)
+        tokens[numbers] = torch.arange(len(numbers), device=numbers.device)
+        return tokens
 
 
 def grid(scores: Float[Tensor, "2 rows base"], bias: Float[Tensor, "base base"]) -> Float[Tensor, " rows"]:
@@ -194,6 +118,24 @@ def grid(scores: Float[Tensor, "2 rows base"], bias: Float[Tensor, "base base"])
 
 def _grid_exact(scores: Tensor, bias: Tensor) -> Tensor:
     return (scores[1, :, :, None] + bias + scores[0, :, None, :]).flatten(1).logsumexp(-1)
+
+
+def gather_sample(
+    scores: DigitScores,
+    codes: Int[Tensor, "tokens digits"],
+    bias: Float[Tensor, " tokens"] | None,
+    generator: torch.Generator | None,
+) -> Int[Tensor, " rows"]:
+    """Index of the codes of one token a row, drawn from the softmax: the best score after Gumbel noise."""
+    values, places = [], []
+    for part in _parts(len(codes), scores.shape[1]):
+        found = token_scores(scores, codes[part], None if bias is None else bias[part])
+        uniform = torch.rand(found.shape, dtype=found.dtype, device=found.device, generator=generator)
+        best = (found - (-uniform.clamp_min(torch.finfo(found.dtype).tiny).log()).log()).max(-1)
+        values.append(best.values)
+        places.append(best.indices + part.start)
+    chosen = torch.stack(values).argmax(0, keepdim=True)
+    return torch.stack(places).gather(0, chosen).squeeze(0)
 
 
 def gather(

@@ -70,6 +70,16 @@ class OutputMatrix(OutputTable):
         best = [self._scores(x, bias).topk(k) for x in hidden.split(chunk_rows(self.num_rows))]
         return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
 
+    def sample(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        bias: Float[Tensor, " vocab"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """One id a row, drawn from `softmax(W h + b)`, in chunks of rows."""
+        chances = (self._scores(x, bias).softmax(-1) for x in hidden.split(chunk_rows(self.num_rows)))
+        return torch.cat([part.multinomial(1, generator=generator).squeeze(1) for part in chances])
+
     def _scores(self, hidden: Tensor, bias: Tensor | None) -> Tensor:
         scores = hidden @ self.matrix.T
         scores = scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.contracts import OutputTable
-from zoo.layers import digit_softmax
+from zoo.layers.box_softmax import draw
+from zoo.layers.digit_softmax import DigitSoftmax
 from zoo.layers.digits import digits_of, numbers_of, smallest_base
 from zoo.layers.output_matrix import OutputMatrix
 
@@ -43,6 +44,9 @@ class SubspaceTable(OutputTable):
 
     places: Tensor
     codes: Tensor
+    helper_codes: Tensor
+    helps: Tensor
+    clusterings: Tensor
 
     def __init__(
         self,
@@ -75,7 +79,9 @@ class SubspaceTable(OutputTable):
         self.register_buffer("places", torch.arange(num_rows, dtype=torch.int32))
         tail = torch.arange(num_rows - own_rows)
         self.register_buffer("codes", digits_of(tail, self.base, num_tables).to(torch.int32))
-        self._box: bool | None = None
+        self.helpers: nn.Parameter | None = None
+        self._spells: bool | None = None
+        self._helping: bool | None = None
 
     @property
     def table_rows(self) -> tuple[int, ...]:
@@ -120,14 +126,45 @@ class SubspaceTable(OutputTable):
                 raise ValueError(f"{repeated} tokens share their codes with another one and could never be told apart")
             self.codes.copy_(codes)
         self.places.copy_(places)
-        self._box = None
+        self._spells = None
+
+    def add_helpers(self) -> None:
+        """Add a second set of tables of the same size, 0 and unused until `help_with`."""
+        self.helpers = nn.Parameter(torch.zeros_like(self.matrix))
+        self.register_buffer("helper_codes", torch.zeros_like(self.codes))
+        self.register_buffer("helps", torch.tensor(False))
+        self.register_buffer("clusterings", torch.tensor(-1))
+
+    def help_with(self, codes: Int[Tensor, "tail digits"] | None) -> None:
+        """From now on add to each block a row of the second tables, which start at 0, by other codes; None: no more.
+
+        `clusterings` counts the calls, from 0.
+        """
+        assert self.helpers is not None, "add_helpers comes first"
+        with torch.no_grad():
+            self.helpers.zero_()
+        if codes is not None:
+            self.helper_codes.copy_(codes)
+        self.helps.fill_(codes is not None)
+        self.clusterings += 1
+        self._helping = None
+
+    @property
+    def tables_of_codes(self) -> tuple[nn.Parameter, ...]:
+        """The parameters that codes address."""
+        return (self.matrix,) if self.helpers is None else (self.matrix, self.helpers)
 
     def rows(self, ids: Int[Tensor, " rows"]) -> Float[Tensor, "rows dim"]:
         """The composed vectors of `ids`."""
         places = self.places[ids].long()
         tail = places - self.own_rows
         offsets = torch.arange(self.num_tables, device=ids.device) * self.base
-        blocks = F.embedding(self.codes[tail.clamp_min(0)].long() + offsets, self.matrix)
+        tail_codes = tail.clamp_min(0)
+        blocks = F.embedding(self.codes[tail_codes].long() + offsets, self.matrix)
+        if self.helpers is not None:
+            # added even where it is 0 for good: processes that train together wait for its gradient
+            helping = F.embedding(self.helper_codes[tail_codes].long() + offsets, self.helpers)
+            blocks = blocks + helping * self.helps
         vectors = blocks.flatten(1)
         if self.own is None:
             return vectors
@@ -165,18 +202,9 @@ class SubspaceTable(OutputTable):
             return self._log_probs(hidden, targets, bias)
 
     def _log_probs(self, hidden: Tensor, targets: Tensor, bias: Tensor | None) -> Tensor:
-        scores, own, by_place = self._scores(hidden, bias)
+        tail, own = self._softmax(hidden, bias)
         places = self.places[targets].long()
-        tail = (places - self.own_rows).clamp_min(0)
-        picked = self.codes[tail].long()
-        if by_place is None and self._is_box:
-            normaliser, chosen = digit_softmax.box(scores, len(self.codes), picked)
-        else:
-            chosen = scores.gather(2, picked.T[:, :, None]).sum((0, 2))
-            tail_bias = None if by_place is None else by_place[self.own_rows :]
-            if tail_bias is not None:
-                chosen = chosen + tail_bias[tail]
-            normaliser = self._log_sum(scores, tail_bias)
+        normaliser, chosen = tail.log_sum_and_score((places - self.own_rows).clamp_min(0))
         if own is not None:
             mine = own.gather(1, places.clamp_max(self.own_rows - 1)[:, None]).squeeze(1)
             chosen = torch.where(places < self.own_rows, mine, chosen)
@@ -188,63 +216,74 @@ class SubspaceTable(OutputTable):
     ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k best scores of each row and their ids, best first."""
         with torch.autocast(hidden.device.type, enabled=False):
-            scores, own, by_place = self._scores(hidden, bias)
-        few = min(k, len(self.codes))
-        if self._is_box and by_place is None:
-            values, numbers = digit_softmax.box_topk(scores, len(self.codes), few)
-            places = self._place_of_number[numbers]
-        else:
-            tail_bias = None if by_place is None else by_place[self.own_rows :]
-            values, places = digit_softmax.gather_topk(scores, self.codes, tail_bias, few)
+            tail, own = self._softmax(hidden, bias)
+        values, places = tail.topk(min(k, len(self.codes)))
         places = places + self.own_rows
         if own is not None:
             best = own.topk(min(k, self.own_rows))
             values, places = torch.cat([best.values, values], 1), torch.cat([best.indices, places], 1)
         values, chosen = values.topk(k)
-        ids = torch.empty_like(self.places, dtype=torch.int64)
-        ids[self.places.long()] = torch.arange(self.num_rows, device=ids.device)
-        return values, ids[places.gather(1, chosen)]
+        return values, self._ids[places.gather(1, chosen)]
 
-    def _scores(self, hidden: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Scores of the digits (f, N, n) and of the own rows (N, R), and the bias by place, in at least float32."""
+    def sample(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        bias: Float[Tensor, " vocab"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """One id a row, drawn from `softmax(W h + b)`: an own row or the tables, then a token of the tables."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            tail, own = self._softmax(hidden, bias)
+        places = tail.sample(generator) + self.own_rows
+        if own is not None:
+            choice = draw(torch.cat([own, tail.log_sum()[:, None]], 1), generator)
+            places = torch.where(choice < self.own_rows, choice, places)
+        return self._ids[places]
+
+    def _softmax(self, hidden: Tensor, bias: Tensor | None) -> tuple[DigitSoftmax, Tensor | None]:
+        """The softmax over the tokens of the tables, and the scores of the own rows (N, R), in at least float32."""
         dtype = torch.promote_types(torch.promote_types(hidden.dtype, self.matrix.dtype), torch.float32)
         wide = hidden.to(dtype)
         blocks = wide.view(len(wide), self.num_tables, -1).transpose(0, 1)
         tables = self.matrix.to(dtype).view(self.num_tables, self.base, -1)
-        scores = torch.bmm(blocks, tables.transpose(1, 2))
+        scores, codes = torch.bmm(blocks, tables.transpose(1, 2)), self.codes
+        if self._is_helping:
+            assert self.helpers is not None
+            others = self.helpers.to(dtype).view(self.num_tables, self.base, -1)
+            scores = torch.cat([scores, torch.bmm(blocks, others.transpose(1, 2))])
+            codes = torch.cat([codes, self.helper_codes], 1)
         by_place = None
         if bias is not None:
             by_place = torch.empty_like(bias, dtype=dtype).index_put((self.places.long(),), bias.to(dtype))
+        tail_bias = None if by_place is None else by_place[self.own_rows :]
+        tail = DigitSoftmax(scores, codes, tail_bias, self._spells_all and not self._is_helping)
         if self.own is None:
-            return scores, None, by_place
+            return tail, None
         own = wide @ self.own.matrix.to(dtype).T
-        return scores, own if by_place is None else own + by_place[: self.own_rows], by_place
-
-    def _log_sum(self, scores: Tensor, tail_bias: Tensor | None) -> Tensor:
-        """Log of the sum over all tokens without own rows where they form no boxes, or have a bias."""
-        if self.num_tables == 2:
-            empty = scores.new_full((self.base * self.base,), -torch.inf)
-            values = scores.new_zeros(len(self.codes)) if tail_bias is None else tail_bias
-            cells = empty.index_put((numbers_of(self.codes, self.base),), values)
-            return digit_softmax.grid(scores, cells.view(self.base, self.base))
-        return digit_softmax.gather(scores, self.codes, tail_bias)
+        return tail, own if by_place is None else own + by_place[: self.own_rows]
 
     @property
-    def _is_box(self) -> bool:
+    def _is_helping(self) -> bool:
+        """Whether the second tables are in use."""
+        if self._helping is None:
+            self._helping = self.helpers is not None and bool(self.helps)
+        return self._helping
+
+    @property
+    def _spells_all(self) -> bool:
         """Whether the codes spell the numbers 0 to V - R - 1, in any order."""
-        if self._box is None:
+        if self._spells is None:
             numbers = numbers_of(self.codes, self.base)
-            self._box = int(numbers.max()) == len(numbers) - 1
-        return self._box
+            self._spells = int(numbers.max()) == len(numbers) - 1
+        return self._spells
 
     @property
-    def _place_of_number(self) -> Tensor:
-        """Which code spells each number: (V - R,)."""
-        numbers = numbers_of(self.codes, self.base)
-        places = torch.empty_like(numbers)
-        places[numbers] = torch.arange(len(numbers), device=numbers.device)
-        return places
+    def _ids(self) -> Tensor:
+        """Token id at each place: (V,)."""
+        ids = torch.empty_like(self.places, dtype=torch.int64)
+        ids[self.places.long()] = torch.arange(self.num_rows, device=ids.device)
+        return ids
 
     def _load_from_state_dict(self, *arguments: object, **named: object) -> None:
-        self._box = None
+        self._spells = self._helping = None
         super()._load_from_state_dict(*arguments, **named)

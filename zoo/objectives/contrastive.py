@@ -21,7 +21,6 @@ from zoo.objectives.factories import (
 )
 from zoo.objectives.info_nce import InfoNCE
 from zoo.objectives.objective import Objective
-from zoo.weights import take_over
 
 SEARCH_PREFIXES = PairView("search_query: ", "search_document: ")
 
@@ -37,7 +36,7 @@ class Contrastive(Objective):
         schedule: factory of the learning-rate schedule, given the optimizer and the number of steps.
         loss: factory of the loss over (queries, documents).
         prefixes: what is put before query and document texts.
-        init_from: run folder or checkpoint whose embedding and encoder training starts from.
+        init_from: trained model whose weights training starts from: run folder, checkpoint or Hugging Face encoder.
 
     References:
         Reimers and Gurevych, Sentence-BERT, arXiv 1908.10084; Wang et al., E5, arXiv 2212.03533, for the prefixes.
@@ -54,9 +53,8 @@ class Contrastive(Objective):
         prefixes: PairView = SEARCH_PREFIXES,
         init_from: str | None = None,
     ) -> None:
-        super().__init__(width, embedding, encoder, optimizer, schedule)
+        super().__init__(width, embedding, encoder, optimizer, schedule, init_from)
         self.prefixes = prefixes
-        self.init_from = init_from
         self.loss = loss()
 
     @property
@@ -66,13 +64,6 @@ class Contrastive(Objective):
 
     def build_output(self, vocabulary: Vocabulary) -> None:
         """Nothing stands behind the encoder."""
-
-    def on_fit_start(self) -> None:
-        """Take over the weights of `init_from`, unless a checkpoint of this very run is resumed."""
-        super().on_fit_start()
-        if self.init_from is not None and self.trainer.ckpt_path is None:
-            parts = {"embedding": self.embedding, "encoder": self.encoder}
-            take_over(parts, self.tokenizer.to_str(), self.init_from)
 
     def embed(self, batch: PackedBatch) -> Float[Tensor, "sequences dim"]:
         """One vector a text, float32, not normalised."""

@@ -46,8 +46,9 @@ class LanguageModel(Objective):
         head: HeadFactory,
         optimizer: OptimizerFactory,
         schedule: ScheduleFactory,
+        init_from: str | None = None,
     ) -> None:
-        super().__init__(width, embedding, encoder, optimizer, schedule)
+        super().__init__(width, embedding, encoder, optimizer, schedule, init_from)
         self._make_head = head
         self._sums = _no_sums()
 

@@ -38,6 +38,7 @@ class MaskedLM(LanguageModel):
         optimizer: factory of the optimizer, given parameter groups by role.
         schedule: factory of the learning-rate schedule, given the optimizer and the number of steps.
         mask_fraction: share of the tokens that is predicted, in (0, 1].
+        init_from: trained model whose weights training starts from: run folder, checkpoint or Hugging Face encoder.
 
     Raises:
         ValueError: if `mask_fraction` is out of range.
@@ -56,8 +57,9 @@ class MaskedLM(LanguageModel):
         optimizer: OptimizerFactory = AdamW,
         schedule: ScheduleFactory = WarmupCosine,
         mask_fraction: float = 0.3,
+        init_from: str | None = None,
     ) -> None:
-        super().__init__(width, embedding, encoder, head, optimizer, schedule)
+        super().__init__(width, embedding, encoder, head, optimizer, schedule, init_from)
         if not 0 < mask_fraction <= 1:
             raise ValueError(f"mask_fraction must lie in (0, 1], not {mask_fraction}")
         self.mask_fraction = mask_fraction

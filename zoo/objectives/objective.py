@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,19 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from zoo.contracts import DataView, Encoder, EncoderOutput, JsonDict, PackedBatch, TokenEmbedding, Vocabulary
+from zoo.contracts import (
+    DataView,
+    Encoder,
+    EncoderOutput,
+    JsonDict,
+    OutputHead,
+    PackedBatch,
+    TokenEmbedding,
+    Vocabulary,
+)
 from zoo.data import TextDataModule
 from zoo.data.tokenizers import vocabulary_of
+from zoo.donor import Donor, read_donor, take_over
 from zoo.objectives.factories import EmbeddingFactory, EncoderFactory, OptimizerFactory, ScheduleFactory
 from zoo.optim.groups import by_role
 
@@ -28,6 +39,8 @@ class Objective(LightningModule, ABC):
             what a checkpoint is loaded from. None where the objective was made in Python.
         tokens_seen: real tokens trained on so far, over all processes.
         token_counts: how often each token occurs in the training texts, int64 (V,); None where there was no training.
+        adapted_from: the model that training started from: `path`, SHA-256 of its `weights`, and the names of the parts
+            that were `taken` from it or are `new`. None where all parts are new.
     """
 
     embedding: TokenEmbedding
@@ -44,6 +57,7 @@ class Objective(LightningModule, ABC):
         encoder: EncoderFactory,
         optimizer: OptimizerFactory,
         schedule: ScheduleFactory,
+        init_from: str | None = None,
     ) -> None:
         super().__init__()
         if width < 1:
@@ -51,6 +65,8 @@ class Objective(LightningModule, ABC):
         self.width = width
         self._make_embedding, self._make_encoder = embedding, encoder
         self._make_optimizer, self._make_schedule = optimizer, schedule
+        self.init_from = init_from
+        self.adapted_from: JsonDict | None = None
         self.resolved_config: JsonDict | None = None
         self.run_facts: JsonDict = {}
         self.token_counts: Tensor | None = None
@@ -109,15 +125,38 @@ class Objective(LightningModule, ABC):
         total = self.trainer.estimated_stepping_batches
         if total == float("inf"):
             raise ValueError("the schedule needs an end: set trainer.max_steps or trainer.max_epochs")
-        schedule = self._make_schedule(optimizer, int(total))
+        self._total_steps = int(total)
+        schedule = self._make_schedule(optimizer, self._total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_fit_start(self) -> None:
-        """Tell the embedding of a new model what it will be trained on; a resumed one knows it from its checkpoint."""
+        """Start a new model: from the weights of `init_from`, and with what the embedding will be trained on.
+
+        A resumed run has both from its checkpoint.
+        """
+        if self.trainer.ckpt_path is not None or self.tokens_seen > 0:
+            return
+        if self.init_from is not None:
+            self._start_from(read_donor(self.init_from))
         data = getattr(self.trainer, "datamodule", None)
-        if isinstance(data, TextDataModule) and self.trainer.ckpt_path is None and self.tokens_seen == 0:
+        if isinstance(data, TextDataModule):
             self.token_counts = torch.from_numpy(data.token_counts())
-            self.embedding.use_vocabulary(self.vocabulary, self.token_counts)
+            self._use_vocabulary(self.token_counts)
+
+    def _use_vocabulary(self, counts: Tensor) -> None:
+        """Tell what is new; codes and biases that came from another model stay as they are."""
+        taken = () if self.adapted_from is None else self.adapted_from["taken"]
+        if "embedding" not in taken:
+            self.embedding.use_vocabulary(self.vocabulary, counts)
+        head: OutputHead | None = getattr(self, "head", None)
+        if head is not None and "head.bias" not in taken:
+            head.use_vocabulary(self.vocabulary, counts)
+
+    def _start_from(self, donor: Donor) -> None:
+        modules = {name: getattr(self, name) for name in ("embedding", "encoder", "head") if hasattr(self, name)}
+        config = (self.resolved_config or {}).get("init_args", {}).get("embedding")
+        found = take_over(modules, self.vocabulary, donor, config)
+        self.adapted_from = {"path": donor.path, "weights": donor.weights, **asdict(found)}
 
     def on_train_start(self) -> None:
         """Remember the seed of the run."""
@@ -127,6 +166,9 @@ class Objective(LightningModule, ABC):
         """Seed each step by what came before it, so that a resumed run masks and drops as an uninterrupted one does."""
         numbers = np.random.SeedSequence([self._seed, self.tokens_seen, self.global_rank])
         torch.manual_seed(int(numbers.generate_state(1)[0]))
+        for parameter in self.embedding.before_step(self.trainer.global_step, self._total_steps):
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.pop(parameter, None)
 
     def report(self, stage: str, values: Mapping[str, Tensor], *, batch_size: int) -> None:
         """Log `values` as `stage/name`; validation means are weighted by `batch_size` and taken over processes."""
@@ -173,6 +215,7 @@ class Objective(LightningModule, ABC):
         """Refuse the checkpoint of another objective or another vocabulary, which would fail less clearly later."""
         header = checkpoint.get("zoo", {})
         self.token_counts = header.get("token_counts")
+        self.adapted_from = header.get("run", {}).get("adapted_from")
         if header.get("class_name") != type(self).__name__:
             found = header.get("class_name") or "no objective of this project"
             raise ValueError(

@@ -2,8 +2,9 @@
 
 from zoo.optim.centered_adamw import CenteredAdamW
 from zoo.optim.coupled_adamw import CoupledAdamW
+from zoo.optim.epoch_decay import EpochDecay
 from zoo.optim.warmup_cosine import WarmupCosine
 from zoo.optim.warmup_linear import WarmupLinear
 from zoo.optim.warmup_stable_decay import WarmupStableDecay
 
-__all__ = ["CenteredAdamW", "CoupledAdamW", "WarmupCosine", "WarmupLinear", "WarmupStableDecay"]
+__all__ = ["CenteredAdamW", "CoupledAdamW", "EpochDecay", "WarmupCosine", "WarmupLinear", "WarmupStableDecay"]

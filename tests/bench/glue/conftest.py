@@ -19,6 +19,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from bench.glue.data import Rows
 from bench.glue.transformer_body import TransformerBody
 from bench.glue.zoo_body import ZooBody
+from zoo.embeddings import SubspaceEmbedding
 from zoo.encoders import DenseEncoder
 from zoo.objectives import Contrastive
 
@@ -35,6 +36,16 @@ def objective(tokenizer: Tokenizer) -> Contrastive:
 
 @pytest.fixture
 def zoo_body(objective: Contrastive) -> ZooBody:
+    return ZooBody(objective)
+
+
+@pytest.fixture
+def short_tables_body(tokenizer: Tokenizer) -> ZooBody:
+    """Of a model with short tables and own rows."""
+    torch.manual_seed(0)
+    encoder = partial(DenseEncoder, num_layers=1, num_heads=2)
+    objective = Contrastive(width=16, embedding=partial(SubspaceEmbedding, own_rows=9), encoder=encoder)
+    objective.build(tokenizer, 24)
     return ZooBody(objective)
 
 

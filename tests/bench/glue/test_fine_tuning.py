@@ -50,7 +50,7 @@ def run(tuning: FineTuning, body: Body, rows: Rows, setting: Setting = SETTING) 
     return tuning.run(setting, {"validation": TokenizedRows.of(rows, body, 24)})
 
 
-@pytest.mark.parametrize("name", ["zoo_body", "transformer_body"])
+@pytest.mark.parametrize("name", ["zoo_body", "short_tables_body", "transformer_body"])
 def test_a_task_is_learnt(name: str, request: pytest.FixtureRequest, new_tuning: NewTuning, scored: Rows) -> None:
     body: Body = request.getfixturevalue(name)
     recipe = replace(RECIPE, epochs=5)

@@ -72,6 +72,27 @@ def test_special_tokens_that_never_occur_are_left_out_and_others_are_not(
     assert (counts[5], counts[6]) == (0, 6), "what the model gave is not changed"
 
 
+@dataclass
+class TwoTables(Vocabulary):
+    """The classifier is a linear map of the words, but for that of token 0."""
+
+    def table(self, side: str) -> NDArray[np.float64]:
+        mapped = 2 * ROWS
+        mapped[0, 0] += 1
+        return ROWS if side == "input" else mapped
+
+
+def test_tables_apart_are_compared(new_model: Callable[..., Any], context: Context) -> None:
+    def scores(name: str, **options: Any) -> Any:
+        return TableGeometry(name).score(new_model(vocabulary=TwoTables(**options)), context).scores.all
+
+    assert 0.001 < scores("OutputTableGeometry")["subspace_distance"] < 0.1
+    occur = np.arange(40)
+    assert scores("OutputTableGeometry", counts=occur)["subspace_distance"] < 1e-12, "token 0 never occurs"
+    assert "subspace_distance" not in scores("OutputTableGeometry", tied=True)
+    assert "subspace_distance" not in scores("InputTableGeometry")
+
+
 def test_what_has_no_table_is_not_scored(new_model: Callable[..., Any], context: Context) -> None:
     with pytest.raises(NotApplicableError, match="tables of tokens"):
         TableGeometry("InputTableGeometry").describe(new_model(encoder=object()))

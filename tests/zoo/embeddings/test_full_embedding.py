@@ -21,3 +21,15 @@ def test_shares_no_table() -> None:
 def test_initial_deviation() -> None:
     torch.manual_seed(0)
     assert abs(float(FullEmbedding(500, 40, init_std=0.3).weight.detach().std()) - 0.3) < 0.01
+
+
+def test_unit_rows_have_length_one() -> None:
+    torch.manual_seed(0)
+    embedding = FullEmbedding(500, 40, init_std=0.3, unit_rows=True)
+    vectors = embedding(torch.arange(500))
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(500))
+    torch.testing.assert_close(vectors * embedding.weight.norm(dim=1, keepdim=True), embedding.weight)
+    (vectors @ torch.randn(40)).sum().backward()
+    assert embedding.weight.grad is not None
+    along = (embedding.weight.grad * embedding.weight).sum(1)
+    torch.testing.assert_close(along, torch.zeros(500), atol=1e-4, rtol=0)

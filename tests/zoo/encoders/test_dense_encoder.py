@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import pytest
 import torch
 
 from zoo.contracts import PackedBatch
 from zoo.encoders import DenseEncoder
+from zoo.encoders.dense_encoder import Norm as NormOf
+from zoo.layers.learned_positions import LearnedPositions
+from zoo.layers.rotary_positions import RotaryPositions
 
 WIDTH = 16
 Make = Callable[..., PackedBatch]
@@ -78,10 +82,27 @@ def test_what_writes_to_the_residual_stream_starts_smaller() -> None:
         ({"num_layers": 0}, "num_layers must be at least 1, not 0"),
         ({"num_heads": 0}, "cannot be split into 0 heads"),
         ({"num_heads": 3}, "cannot be split into 3 heads"),
+        ({"num_heads": 16}, "heads of an even size, not 1"),
+        ({"positions": partial(RotaryPositions, base=0.0)}, "base must be above 0, not 0.0"),
+        ({"positions": partial(LearnedPositions, max_length=0)}, "max_length must be at least 1, not 0"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), not 1.0"),
         ({"dropout": -0.1}, r"dropout must lie in \[0, 1\), not -0.1"),
     ],
 )
-def test_sizes_that_do_not_fit(options: dict[str, float], message: str) -> None:
+def test_sizes_that_do_not_fit(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DenseEncoder(WIDTH, **options)  # type: ignore[arg-type]
+        DenseEncoder(WIDTH, **options)
+
+
+def test_the_epsilon_reaches_every_norm() -> None:
+    encoder = DenseEncoder(WIDTH, norm=NormOf("pre", 0.25))
+    norms = [module for module in encoder.modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert len(norms) == 10
+    assert {norm.eps for norm in norms} == {0.25}
+    assert {m.eps for m in DenseEncoder(WIDTH, norm="post").modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-5}
+
+
+@pytest.mark.parametrize("eps", [0.0, -1e-5])
+def test_an_epsilon_that_is_not_positive(eps: float) -> None:
+    with pytest.raises(ValueError, match="the eps of a norm must be above 0"):
+        NormOf("post", eps)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from tokenizers import Tokenizer
@@ -55,11 +57,36 @@ def test_only_an_attached_teacher_trains_the_input_side(tokenizer: Tokenizer) ->
         assert model.head.zero_sum != attached
 
 
+@pytest.mark.parametrize("form", ["exact", "quadratic"])
+@pytest.mark.parametrize("beta", [0.0, 0.3, 1.0])
+def test_balance_weighs_both_terms(beta: float, form: Literal["exact", "quadratic"]) -> None:
+    torch.manual_seed(0)
+    table, targets = OutputMatrix(20, 4, 1.0).double(), torch.arange(6)
+    hidden = torch.randn(6, 4, dtype=torch.float64)
+    tau, found = 5.0, []
+    for balance in (beta, None):
+        given = hidden.clone().requires_grad_()
+        table.zero_grad()
+        head = AugmentedSoftmaxHead(table, temperature=tau, form=form, balance=balance)
+        result = head.loss(given, targets)
+        loss = result.loss
+        if balance is None:  # J + tau KL into (1 - beta) J + beta tau^2 V KL
+            plain = table.cross_entropy(given, targets)
+            loss = (1 - beta) * plain + beta * tau * 20 * (loss - plain)
+        loss.backward()
+        torch.testing.assert_close(result.nll, table.cross_entropy(hidden, targets).detach())
+        found.append((loss.detach(), given.grad, table.matrix.grad.clone()))  # type: ignore[union-attr]
+    torch.testing.assert_close(found[0], found[1])
+
+
 def test_what_has_no_meaning_is_refused() -> None:
     table = OutputMatrix(5, 4)
     for temperature, strength in ((0.0, 1.0), (20.0, -1.0)):
         with pytest.raises(ValueError, match="set temperature above 0 and strength to at least 0"):
             AugmentedSoftmaxHead(table, strength=strength, temperature=temperature)
+    for balance in (-0.1, 1.1):
+        with pytest.raises(ValueError, match=r"balance must lie in \[0, 1\], not"):
+            AugmentedSoftmaxHead(table, balance=balance)
     with pytest.raises(ValueError, match="quadratic form has no teacher gradient"):
         AugmentedSoftmaxHead(table, teacher_gradient=True, form="quadratic")
     with pytest.raises(ValueError, match="at least one target"):

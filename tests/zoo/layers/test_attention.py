@@ -111,7 +111,16 @@ def test_a_layer_sees_relative_positions_only(make_batch: Make, assert_close: Ca
     assert_close(mixed[:4], layer(x[:4], apart, rotation(apart, HEAD_DIM, 10_000.0)))
 
 
-@pytest.mark.parametrize(("width", "heads"), [(16, 0), (16, 3), (6, 2)])
+def test_without_angles_the_order_of_the_tokens_does_not_matter(
+    make_batch: Make, assert_close: Callable[..., None]
+) -> None:
+    torch.manual_seed(0)
+    layer = SelfAttention(6, HEADS).double()  # heads of an odd size are as good
+    x, layout = torch.randn(5, 6, dtype=torch.float64), make_batch([5]).layout(causal=False)
+    assert_close(layer(x, layout, None).flip(0), layer(x.flip(0), layout, None))
+
+
+@pytest.mark.parametrize(("width", "heads"), [(16, 0), (16, 3), (6, 4)])
 def test_refuses_heads_that_do_not_fit(width: int, heads: int) -> None:
     with pytest.raises(ValueError, match=f"width {width} cannot be split into {heads} heads"):
         SelfAttention(width, heads)

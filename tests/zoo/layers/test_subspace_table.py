@@ -60,9 +60,9 @@ def test_a_checkpoint_keeps_places_and_codes() -> None:
     torch.manual_seed(0)
     table, other = SubspaceTable(10, 4), SubspaceTable(10, 4)
     table.assign(torch.randperm(10), torch.tensor([[i % 4, 3 - i // 4] for i in range(10)]))
-    assert other._is_box
+    assert other._spells_all
     other.load_state_dict(table.state_dict())
-    assert not other._is_box
+    assert not other._spells_all
     assert torch.equal(other.weight(), table.weight())
 
 
@@ -86,7 +86,7 @@ def test_the_step_holds_nothing_of_the_size_of_the_vocabulary(own: int) -> None:
     table = SubspaceTable(vocab, width, own_rows=own)
     hidden = torch.randn(rows, width, requires_grad=True)
 
-    assert table._is_box, "looked up once a checkpoint"
+    assert table._spells_all, "looked up once a checkpoint"
     largest = LargestTensor()  # type: ignore[no-untyped-call]
     with largest:
         table.cross_entropy(hidden, torch.randint(vocab, (rows,))).backward()

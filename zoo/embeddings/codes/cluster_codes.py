@@ -8,6 +8,7 @@ from torch import Tensor
 from zoo.contracts import Vocabulary
 from zoo.embeddings.codes.balanced import hierarchy
 from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, places_of, trained_rows
+from zoo.embeddings.codes.least_squares import start_at
 from zoo.layers.digits import digits_of
 from zoo.layers.subspace_table import SubspaceTable
 
@@ -17,7 +18,7 @@ class ClusterCodes(CodeAssignment):
 
     The top digit is a cluster of tokens; the others say where in its cluster a token lies, in directions that mean the
     same in every cluster. All codes are different and spell the numbers 0 to V - R - 1, so the softmax keeps its
-    cheapest form.
+    cheapest form. The tables start at the means of the trained vectors that they stand for, own rows at the vectors.
 
     Args:
         model: run folder or checkpoint with a full table and the same tokenizer.
@@ -41,6 +42,8 @@ class ClusterCodes(CodeAssignment):
     def assign(self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor) -> None:
         """Cluster the tokens behind the own rows."""
         order = by_frequency(vocabulary, counts)
-        rows = trained_rows(self.model, vocabulary, table.width)[order[table.own_rows :]]
+        trained = trained_rows(self.model, vocabulary, table.width)
+        rows = trained[order[table.own_rows :]]
         numbers = torch.from_numpy(hierarchy(rows.numpy(), table.base, table.num_tables, self.seed))
         table.assign(places_of(order), digits_of(numbers, table.base, table.num_tables))
+        start_at(table, trained)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.contracts import Vocabulary
+from zoo.donor import read_donor
 from zoo.layers.subspace_table import SubspaceTable
-from zoo.weights import read
 
 
 class CodeAssignment(ABC):
@@ -24,6 +25,19 @@ class CodeAssignment(ABC):
             vocabulary: size and special ids.
             counts: how often each token occurs in the training texts: (V,).
         """
+
+    def prepare(self, table: SubspaceTable) -> None:  # noqa: B027 (most assignments have nothing to do here)
+        """Told once, when a table is built, whether its weights will come from a checkpoint or not."""
+
+    def before_step(self, table: SubspaceTable, step: int, total_steps: int) -> Sequence[nn.Parameter]:
+        """Told before each step of the training; returns the parameters that were set anew, if any.
+
+        Args:
+            table: being trained.
+            step: optimizer steps done.
+            total_steps: of the whole run.
+        """
+        return ()
 
 
 def by_frequency(vocabulary: Vocabulary, counts: Tensor) -> Tensor:
@@ -44,26 +58,22 @@ def trained_rows(model: str, vocabulary: Vocabulary, width: int) -> Tensor:
     """The input rows of a trained model: (V, D), float32.
 
     Args:
-        model: run folder or checkpoint file.
+        model: run folder, checkpoint file, or Hugging Face encoder.
         vocabulary: of the new model, which must be that of the trained one.
         width: D of the new model.
 
     Raises:
-        FileNotFoundError: if there is no checkpoint.
+        FileNotFoundError: if there is no such model.
         ValueError: if its vocabulary or width differs, or its embedding keeps no full table.
     """
-    content = read(model)
-    if Vocabulary.fingerprint_of(content["zoo"]["tokenizer"]) != vocabulary.fingerprint:
+    donor = read_donor(model)
+    if not donor.knows(vocabulary):
         raise ValueError(
             f"{model} was trained with another tokenizer: set data.tokenizer to PretrainedTokenizer with name_or_path "
             f"{model}, or train that model on this data"
         )
-    state = content["state_dict"]
-    for name in ("embedding.weight", "embedding.table.matrix"):
-        rows: Tensor | None = state.get(name)
-        if rows is not None and len(rows) == vocabulary.size:
-            break
-    else:
+    rows = donor.full_table()
+    if rows is None:
         raise ValueError(f"{model} keeps no full table of its tokens: name a run with FullEmbedding or TiedEmbedding")
     if rows.shape[1] != width:
         raise ValueError(

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from zoo.contracts import Vocabulary
-from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, places_of
+from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, places_of, trained_rows
+from zoo.embeddings.codes.least_squares import start_at
 from zoo.layers.subspace_table import SubspaceTable
 
 
@@ -18,14 +19,22 @@ class SequentialCodes(CodeAssignment):
     Args:
         order: of the places: by `frequency` in the training texts, most frequent first; by `id`; or `random`. Special
             tokens come first, and own rows go to the first places; those are the most frequent ones in every order.
+        model: trained model that the tables start from, each row at the mean of the vectors that it stands for, and own
+            rows at the vectors: run folder, checkpoint or Hugging Face encoder. Null starts them at random.
         seed: of the random order.
+
+    Raises:
+        FileNotFoundError: if there is no such model (when training begins).
+        ValueError: if its vocabulary or width is another one (when training begins).
 
     References:
         A. Jaiswal and H. Liu, arXiv 2308.08688 (sequential codes, by id).
     """
 
-    def __init__(self, order: Literal["frequency", "id", "random"] = "frequency", seed: int = 0) -> None:
-        self.order, self.seed = order, seed
+    def __init__(
+        self, order: Literal["frequency", "id", "random"] = "frequency", model: str | None = None, seed: int = 0
+    ) -> None:
+        self.order, self.model, self.seed = order, model, seed
 
     def assign(self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor) -> None:
         """Order the tokens behind the own rows; codes stay the digits of places."""
@@ -36,3 +45,5 @@ class SequentialCodes(CodeAssignment):
         elif self.order == "random":
             tail = tail[torch.randperm(len(tail), generator=torch.Generator().manual_seed(self.seed))]
         table.assign(places_of(torch.cat([order[: table.own_rows], tail])))
+        if self.model is not None:
+            start_at(table, trained_rows(self.model, vocabulary, table.width))

@@ -10,10 +10,11 @@ from tokenizers import Tokenizer
 
 from zoo.contracts import Vocabulary
 from zoo.data.tokenizers import WordLevel, vocabulary_of
-from zoo.embeddings import TiedEmbedding
-from zoo.embeddings.codes import ClusterCodes, PQCodes, SequentialCodes
+from zoo.embeddings import SubspaceEmbedding, TiedEmbedding
+from zoo.embeddings.codes import ClusterCodes, PQCodes, ReclusterCodes, SequentialCodes, pq_codes
 from zoo.embeddings.codes.balanced import balanced_clusters, fill, hierarchy, squared_distances
 from zoo.embeddings.codes.code_assignment import CodeAssignment
+from zoo.embeddings.codes.least_squares import start_at
 from zoo.embeddings.codes.pq_codes import free_codes
 from zoo.layers.digits import numbers_of
 from zoo.layers.subspace_table import SubspaceTable
@@ -90,12 +91,18 @@ def test_pq_starts_at_the_trained_vectors(vocabulary: Vocabulary, donor: Path) -
     assert errors[0] < 0.3 < 0.9 < errors[1]
 
 
-def test_free_codes_are_different_and_near(vocabulary: Vocabulary) -> None:
+@pytest.mark.parametrize("grid", [1 << 20, 0], ids=["all", "near"])
+def test_free_codes_are_different_and_near(monkeypatch: pytest.MonkeyPatch, grid: int) -> None:
+    monkeypatch.setattr(pq_codes, "_GRID", grid)
     random = np.random.default_rng(0)
     distances = random.random((2, 25, 5)).astype(np.float32)
     codes = free_codes(distances)
     assert len({tuple(code) for code in codes.tolist()}) == 25, "every cell is used once"
     assert codes[0].tolist() == distances[:, 0].argmin(axis=1).tolist(), "the first has its choice"
+    if grid:
+        taken = {tuple(code) for code in codes[:12].tolist()}
+        costs = {(i, j): distances[0, 12, i] + distances[1, 12, j] for i in range(5) for j in range(5)}
+        assert tuple(codes[12]) == min(costs.keys() - taken, key=lambda code: costs[code])
 
 
 def test_capacities_are_kept() -> None:
@@ -132,3 +139,75 @@ def test_another_vocabulary_or_width_is_refused(
         make(str(donor)).assign(SubspaceTable(vocabulary.size, 8), vocabulary, counts)
     with pytest.raises(FileNotFoundError, match="does not exist"):
         make(str(tmp_path / "none.ckpt")).assign(SubspaceTable(vocabulary.size, WIDTH), vocabulary, counts)
+
+
+def test_tables_start_where_no_others_are_nearer() -> None:
+    torch.manual_seed(0)
+    table = SubspaceTable(40, WIDTH, num_tables=2, own_rows=4, base=7)
+    table.assign(torch.randperm(40))
+    before, rows = table.matrix.detach().clone(), torch.randn(40, WIDTH)
+    start_at(table, rows)
+    weight = table.weight()
+    (gradient,) = torch.autograd.grad((weight - rows).square().sum(), table.matrix)
+    assert float(gradient.abs().max()) < 1e-5, "a minimum of the squares"
+    own = table.places < 4
+    assert torch.equal(weight[own].detach(), rows[own])
+    unused = torch.tensor([6]) + 7  # 36 tokens use the values 0 to 5 of the higher digit
+    assert torch.equal(table.matrix[unused].detach(), before[unused])
+
+
+def test_clusters_found_during_training(vocabulary: Vocabulary) -> None:
+    """Tokens of one heap end up with common blocks, although they began with those of their places."""
+    torch.manual_seed(0)
+    size = vocabulary.size
+    embedding = SubspaceEmbedding(size, WIDTH, own_rows=5, base=16, codes=lambda: ReclusterCodes([0.5, 0.75]))
+    embedding.use_vocabulary(vocabulary, torch.arange(size))
+    table, helpers = embedding.table, embedding.table.helpers
+    assert helpers is not None
+    heap = torch.arange(size) % 4
+    goal = torch.randn(4, WIDTH)[heap]
+    optimizer = torch.optim.Adam(embedding.parameters(), lr=0.05)
+    changed: list[int] = []
+    for step in range(400):
+        anew = embedding.before_step(step, 400)
+        if anew:
+            changed.append(step)
+            assert {id(p) for p in anew} == {id(table.matrix), id(table.helpers)}
+            for parameter in anew:
+                optimizer.state.pop(parameter)
+            numbers = numbers_of(table.codes, table.base)
+            assert len(numbers.unique()) == size - 5
+            assert not helpers.any()
+        optimizer.zero_grad()
+        (embedding(torch.arange(size)) - goal).square().sum().backward()
+        optimizer.step()
+    assert changed == [200, 300]
+    assert not table.helps
+    assert not helpers.any(), "nothing moves what is out of use"
+    plain = SubspaceEmbedding(size, WIDTH, own_rows=5, base=16)
+    plain.use_vocabulary(vocabulary, torch.arange(size))
+    start_at(plain.table, goal)
+    error, without = (float((e(torch.arange(size)) - goal).detach().norm()) for e in (embedding, plain))
+    assert error < 0.7 * without
+
+
+def test_helping_tables_are_part_of_the_softmax_and_of_a_checkpoint(vocabulary: Vocabulary) -> None:
+    torch.manual_seed(0)
+    size = vocabulary.size
+    embedding = SubspaceEmbedding(size, WIDTH, own_rows=3, tied=True, codes=ReclusterCodes).double()
+    embedding.use_vocabulary(vocabulary, torch.arange(size))
+    assert embedding.table.helpers is not None
+    torch.nn.init.normal_(embedding.table.helpers)
+    hidden, targets = torch.randn(20, WIDTH, dtype=torch.float64), torch.arange(20)
+    expected = torch.nn.functional.cross_entropy(hidden @ embedding.table.weight().T, targets)
+    torch.testing.assert_close(embedding.table.cross_entropy(hidden, targets), expected)
+    assert torch.equal(embedding.table.weight(), embedding(torch.arange(size)))
+    other = SubspaceEmbedding(size, WIDTH, own_rows=3, tied=True, codes=ReclusterCodes).double()
+    other.load_state_dict(embedding.state_dict())
+    torch.testing.assert_close(other.table.cross_entropy(hidden, targets), expected)
+
+
+@pytest.mark.parametrize("at", [[], [0.5, 0.2], [0.0], [1.0], [0.3, 0.3]])
+def test_points_of_clustering_lie_in_the_run(at: list[float]) -> None:
+    with pytest.raises(ValueError, match="rising fractions"):
+        ReclusterCodes(at)

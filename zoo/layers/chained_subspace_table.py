@@ -1,0 +1,124 @@
+"""A subspace table whose softmax predicts the digits of a token one after the other."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from zoo.layers.box_softmax import draw
+from zoo.layers.digits import numbers_of
+from zoo.layers.subspace_table import SubspaceTable
+
+# Scores of one chunk of rows held at a time, in numbers.
+_CHUNK_ELEMENTS = 8_000_000
+
+
+class ChainedSubspaceTable(SubspaceTable):
+    """`p(v | h) = p(c_1 | h) p(c_0 | h, c_1)` with two tables T_0, T_1 and codes c_0, c_1 of the token.
+
+    `p(c_1 | h)` is the softmax of `h_1 T_1'`, over the tokens with own rows too, and `p(c_0 | h, c_1)` that of
+    `(h_0 + A T_1[c_1]) T_0' + B[c_1]`, over the codes that belong to a token; B holds the bias of each token. The sum
+    of digits scores, by contrast, makes the digits independent given h. O(N (n D + D^2 / 4)) for N rows, whatever V is.
+
+    Args:
+        num_rows: V.
+        width: D, even.
+        init_std: standard deviation of the normal initialisation; A starts at 0.
+        own_rows: R.
+        base: n, as in `SubspaceTable`.
+
+    Raises:
+        ValueError: if the sizes do not fit together.
+    """
+
+    scores_are_products = False
+
+    def __init__(
+        self, num_rows: int, width: int, init_std: float = 0.02, own_rows: int = 0, base: int | None = None
+    ) -> None:
+        super().__init__(num_rows, width, init_std, 2, own_rows, base)
+        self.follow = nn.Linear(width // 2, width // 2, bias=False)
+        nn.init.zeros_(self.follow.weight)
+
+    @property
+    def keeps_zero_sum(self) -> bool:
+        """The rows of T_1 have a part in the scores of c_0, whose gradients do not cancel."""
+        return False
+
+    def _log_probs(self, hidden: Tensor, targets: Tensor, bias: Tensor | None) -> Tensor:
+        parts = _Parts(self, hidden, bias)
+        places = self.places[targets].long()
+        low, high = self.codes[(places - self.own_rows).clamp_min(0)].long().T
+        first = torch.where(places < self.own_rows, places, high + self.own_rows)
+        second = parts.second(high).log_softmax(-1).gather(1, low[:, None]).squeeze(1)
+        chosen = parts.first.log_softmax(-1).gather(1, first[:, None]).squeeze(1)
+        return chosen + torch.where(places < self.own_rows, 0.0, second)
+
+    def topk(
+        self, hidden: Float[Tensor, "rows dim"], k: int, bias: Float[Tensor, " vocab"] | None = None
+    ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
+        """The k best log-probabilities of each row and their ids, best first: all of them are computed."""
+        cells = self.base**2 + self.own_rows
+        place_of_cell = torch.zeros(cells, dtype=torch.int64, device=hidden.device)
+        place_of_cell[: self.own_rows] = torch.arange(self.own_rows, device=hidden.device)
+        numbers = numbers_of(self.codes, self.base) + self.own_rows
+        place_of_cell[numbers] = torch.arange(self.own_rows, self.num_rows, device=hidden.device)
+        values, ids = [], []
+        for rows in hidden.split(max(1, _CHUNK_ELEMENTS // cells)):
+            parts = _Parts(self, rows, bias)
+            first = parts.first.log_softmax(-1)
+            tail = first[:, self.own_rows :, None] + parts.all_seconds().log_softmax(-1).nan_to_num(nan=-torch.inf)
+            best = torch.cat([first[:, : self.own_rows], tail.flatten(1)], 1).topk(k)
+            values.append(best.values)
+            ids.append(self._ids[place_of_cell[best.indices]])
+        return torch.cat(values), torch.cat(ids)
+
+    def sample(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        bias: Float[Tensor, " vocab"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """One id a row: an own row or the first digit, then the second."""
+        parts = _Parts(self, hidden, bias)
+        first = draw(parts.first, generator)
+        high = (first - self.own_rows).clamp_min(0)
+        # a row that drew an own row needs no second digit, and its first may be that of no token
+        used = torch.where(first < self.own_rows, self.codes[0, 1].long(), high)
+        low = draw(parts.second(used), generator)
+        place_of_cell = torch.zeros(self.base**2, dtype=torch.int64, device=hidden.device)
+        numbers = numbers_of(self.codes, self.base)
+        place_of_cell[numbers] = torch.arange(self.own_rows, self.num_rows, device=hidden.device)
+        return self._ids[torch.where(first < self.own_rows, first, place_of_cell[used * self.base + low])]
+
+
+class _Parts:
+    """Scores of own rows and first digits, (N, R + n), and of second digits after given first ones, (N, n)."""
+
+    def __init__(self, table: ChainedSubspaceTable, hidden: Tensor, bias: Tensor | None) -> None:
+        dtype = torch.promote_types(torch.promote_types(hidden.dtype, table.matrix.dtype), torch.float32)
+        wide = hidden.to(dtype)
+        self.lower, upper = wide.chunk(2, dim=1)
+        self.low_rows, high_rows = table.matrix.to(dtype).chunk(2)
+        by_place = torch.zeros(table.num_rows, dtype=dtype, device=hidden.device)
+        if bias is not None:
+            by_place = by_place.index_put((table.places.long(),), bias.to(dtype))
+        empty = by_place.new_full((table.base**2,), -torch.inf)
+        filled = empty.index_put((numbers_of(table.codes, table.base),), by_place[table.own_rows :])
+        self.cells = filled.view(table.base, table.base)
+        unused = self.cells.detach().amax(-1) == -torch.inf
+        first = (upper @ high_rows.T).masked_fill(unused, -torch.inf)
+        if table.own is not None:
+            own = wide @ table.own.matrix.to(dtype).T + by_place[: table.own_rows]
+            first = torch.cat([own, first], 1)
+        self.first = first
+        self.steps = high_rows @ table.follow.weight.to(dtype).T
+
+    def second(self, high: Tensor) -> Tensor:
+        """Scores of c_0 after the c_1 of each row."""
+        return (self.lower + self.steps[high]) @ self.low_rows.T + self.cells[high]
+
+    def all_seconds(self) -> Tensor:
+        """Scores of c_0 after every c_1: (N, n, n); all minus infinity after a c_1 that belongs to no token."""
+        return (self.lower @ self.low_rows.T)[:, None] + self.steps @ self.low_rows.T + self.cells
