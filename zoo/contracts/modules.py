@@ -69,7 +69,6 @@ class OutputTable(nn.Module, ABC):
     ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k best scores of each row and their ids, best first."""
 
-
     @abstractmethod
     def sample(
         self,
@@ -81,12 +80,19 @@ class OutputTable(nn.Module, ABC):
 
 
 class TokenEmbedding(nn.Module, ABC):
-    """Token ids to vectors. Built by an objective as `factory(vocab_size, width)`."""
+    """Token ids to vectors. Built by an objective as `factory(vocab_size, width)`.
+
+    Attributes:
+        num_rows: V.
+        width: D.
+        init_std: standard deviation of the initial rows; a head that owns a table starts it with the same.
+    """
 
     parameter_role: ClassVar[str] = "vocabulary"
     vocabulary_side: ClassVar[str] = "input"
     num_rows: int
     width: int
+    init_std: float = 0.02
 
     @property
     def table_rows(self) -> tuple[int, ...]:

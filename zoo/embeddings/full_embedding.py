@@ -16,13 +16,13 @@ class FullEmbedding(TokenEmbedding):
     Args:
         num_rows: V, size of the vocabulary.
         width: D.
-        init_std: standard deviation of the normal initialisation.
+        init_std: standard deviation of the normal initialisation, of a table that the head owns too.
         unit_rows: whether every row is divided by its length when it is looked up.
     """
 
     def __init__(self, num_rows: int, width: int, init_std: float = 0.02, unit_rows: bool = False) -> None:
         super().__init__()
-        self.num_rows, self.width, self.unit_rows = num_rows, width, unit_rows
+        self.num_rows, self.width, self.init_std, self.unit_rows = num_rows, width, init_std, unit_rows
         self.weight = nn.Parameter(torch.empty(num_rows, width))
         nn.init.normal_(self.weight, std=init_std)
 

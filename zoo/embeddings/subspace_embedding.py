@@ -48,7 +48,7 @@ class SubspaceEmbedding(TokenEmbedding):
         init_std: float = 0.02,
     ) -> None:
         super().__init__()
-        self.num_rows, self.width, self.tied = num_rows, width, tied
+        self.num_rows, self.width, self.init_std, self.tied = num_rows, width, init_std, tied
         self.table = self._build(num_tables, own_rows, base, init_std)
         self._codes = codes()
         self._codes.prepare(self.table)

@@ -35,7 +35,7 @@ class TiedEmbedding(TokenEmbedding):
         super().__init__()
         if dim is not None and dim < 1:
             raise ValueError(f"dim={dim}: rows of the table need at least one number; null gives them {width}")
-        self.num_rows, self.width = num_rows, width
+        self.num_rows, self.width, self.init_std = num_rows, width, init_std
         self.table: OutputTable
         if dim is None or dim == width:
             self.table, self.widen = OutputMatrix(num_rows, width, init_std), None

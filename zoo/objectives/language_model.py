@@ -60,7 +60,9 @@ class LanguageModel(Objective):
     def build_output(self, vocabulary: Vocabulary) -> None:
         """The head over the embedding's own table, or over one of its own where the embedding shares none."""
         table = self.embedding.output_table()
-        self.head = self._make_head(OutputMatrix(vocabulary.size, self.width) if table is None else table)
+        self.head = self._make_head(
+            OutputMatrix(vocabulary.size, self.width, self.embedding.init_std) if table is None else table
+        )
         self.head.use_embedding(self.embedding)
 
     @abstractmethod
