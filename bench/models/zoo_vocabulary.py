@@ -55,7 +55,7 @@ class ZooVocabulary:
 
     @torch.inference_mode()
     def table(self, side: Side) -> NDArray[np.float64] | None:
-        """One row a token: (V, H); None for the output of an objective without a head."""
+        """One row a token: (V, H); None for the output where no table is multiplied with hidden vectors."""
         ids = torch.arange(self._objective.vocabulary.size, device=self._objective.device)
         if side == "input":
             rows = self._objective.embedding(ids)
@@ -72,4 +72,6 @@ class ZooVocabulary:
 
     @property
     def _output(self) -> OutputTable | None:
-        return self._objective.head.table if isinstance(self._objective, LanguageModel) else None
+        if not isinstance(self._objective, LanguageModel) or not self._objective.head.table.scores_are_products:
+            return None
+        return self._objective.head.table
