@@ -57,8 +57,9 @@ class CenteredAdamW(AdamW):
             raise ValueError("CenteredAdamW finds no output table to centre: use AdamW")
         if not all(group["zero_sum"] for group in self.param_groups if _is_output(group)):
             raise ValueError(
-                "CenteredAdamW would change the model and not only its table: the loss, a table with own rows or chained "
-                "digits is not indifferent to a shift of rows; set own_rows: 0 and teacher_gradient: false, or use AdamW"
+                "CenteredAdamW would change the model and not only its table: the loss, or a table with own rows or "
+                "chained digits, is not indifferent to a shift of rows; set own_rows: 0 and teacher_gradient: false, "
+                "or use AdamW"
             )
 
     @torch.no_grad()
