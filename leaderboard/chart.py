@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from bench.records import ModelInfo
 from leaderboard.aggregate import Board
 from leaderboard.cells import Column
 from leaderboard.facts import COSTS
@@ -58,7 +59,7 @@ def chart(board: Board) -> Chart | None:
     points = [
         {
             "model": row.label,
-            "group": (row.model.axes.embedding if row.model.axes else None) or row.model.kind,
+            "group": _group(row.model),
             "scores": [row.cells[j].value for j in scores],
             # A logarithmic axis has no place for 0.
             "costs": [row.cells[j].value or None for j in costs],
@@ -72,6 +73,15 @@ def chart(board: Board) -> Chart | None:
                 spec = _spec(shown(points, cost, score), titles[0][cost], titles[1][score])
                 return Chart(spec, points, titles[0], titles[1], cost, score)
     return None
+
+
+def _group(model: ModelInfo) -> str:
+    """The embedding, with the assignment of its codes where it has codes; of other models their kind."""
+    embedding = model.axes.embedding if model.axes else None
+    if embedding is None:
+        return model.kind
+    facts = (model.training or {}).get("embedding") or {}
+    return f"{embedding}, {facts['codes']}" if "codes" in facts else embedding
 
 
 def shown(points: list[Point], cost: int, score: int) -> list[Point]:

@@ -8,11 +8,19 @@ from collections.abc import Sequence
 from bench.records import ModelInfo, Record
 from leaderboard.cells import Cell, Column
 
-COSTS = ("parameters", "bytes", "encode_seconds_per_1000_texts")
+COSTS = ("parameters", "vocabulary_parameters", "bytes", "encode_seconds_per_1000_texts")
 
 COLUMNS = (
     Column("parameters", "Parameters", "Cost", "", "trainable numbers", "count"),
     Column("embedding_parameters", "of which embedding", "Cost", "", "those of the token embedding", "count"),
+    Column(
+        "vocabulary_parameters",
+        "Vocabulary parameters",
+        "Cost",
+        "",
+        "those of the token embedding and of the output head, a shared table counted once",
+        "count",
+    ),
     Column("bytes", "Memory", "Cost", "", "bytes of parameters and buffers", "bytes"),
     Column("dim", "Dim", "Cost", "", "width of the vectors", "count"),
     Column(
@@ -25,6 +33,14 @@ COLUMNS = (
     ),
     Column("tokens_seen", "Tokens seen", "Cost", "", "tokens of training", "count"),
     Column("training_seconds", "Training", "Cost", "s", "wall time of training", "seconds"),
+    Column(
+        "tokens_per_second",
+        "Training speed",
+        "Cost",
+        "tokens/s",
+        "median over the training run, on the hardware named on the model's page",
+        "count",
+    ),
     Column("kind", "Kind", "Choices", "", "how the model was opened", "text"),
     Column("objective", "Objective", "Choices", "", "training objective", "text"),
     Column("embedding", "Embedding", "Choices", "", "token embedding", "text"),
@@ -43,11 +59,13 @@ def cells(model: ModelInfo, records: Sequence[Record]) -> list[Cell]:
     values: dict[str, object] = {
         "parameters": parameters.total if parameters else None,
         "embedding_parameters": parameters.embedding if parameters else None,
+        "vocabulary_parameters": parameters.embedding + parameters.head if parameters else None,
         "bytes": model.bytes,
         "dim": model.dim,
         "encode_seconds_per_1000_texts": encode_seconds(records),
         "tokens_seen": training.get("tokens_seen"),
         "training_seconds": training.get("seconds"),
+        "tokens_per_second": training.get("tokens_per_second"),
         "kind": model.kind,
         **axes,
     }
@@ -72,8 +90,8 @@ def _cell(model: ModelInfo, column: Column, value: object) -> Cell:
 def _inapplicable(model: ModelInfo, column: Column) -> str:
     if column.group == "Choices":
         return "not chosen here" if model.axes is None else "this model has none"
-    if column.key in ("tokens_seen", "training_seconds") and model.kind != "zoo":
+    if column.key in ("tokens_seen", "training_seconds", "tokens_per_second") and model.kind != "zoo":
         return "not trained here"
-    if column.key in ("parameters", "embedding_parameters", "dim") and model.kind == "lexical":
+    if column.key in ("parameters", "embedding_parameters", "vocabulary_parameters", "dim") and model.kind == "lexical":
         return "a lexical index has no weights"
     return ""

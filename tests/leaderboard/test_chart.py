@@ -15,7 +15,7 @@ def test_points_are_the_cells_and_missing_ones_are_not_drawn(board: Board) -> No
     drawn = chart(board)
     assert drawn is not None
     assert drawn.scores[drawn.score] == "pydoc: Mean, of 2 tasks ↑"
-    assert drawn.costs == ["Parameters", "Memory", "Encoding (s per 1,000 texts)"]
+    assert drawn.costs == ["Parameters", "Vocabulary parameters", "Memory", "Encoding (s per 1,000 texts)"]
     assert [point["model"] for point in drawn.spec["data"]["values"]] == ["full", "tied"]
     assert len(drawn.points) == len(board.rows)
     bits = drawn.scores.index("lm: PydocBits, bits_per_byte ↓")
@@ -44,3 +44,13 @@ def test_no_chart_without_a_cost(make_record: Callable[..., Record], model: Call
     record = make_record(model("m", parameters=None, bytes=0), "SciFact", 0.5)
     idle = replace(record, evaluation=replace(record.evaluation, texts_encoded=0))
     assert chart(aggregate(Results((idle,), ()))) is None
+
+
+def test_tables_with_codes_are_told_apart_by_them(
+    make_record: Callable[..., Record], model: Callable[..., ModelInfo]
+) -> None:
+    coded = model("coded", training={"embedding": {"codes": "PQCodes"}})
+    assert coded.axes is not None
+    drawn = chart(aggregate(Results((make_record(coded, "SciFact", 0.5),), ())))
+    assert drawn is not None
+    assert [point["group"] for point in drawn.points] == [f"{coded.axes.embedding}, PQCodes"]

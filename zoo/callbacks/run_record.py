@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from zoo.callbacks.throughput import Throughput
 from zoo.objectives.objective import Objective
 from zoo.provenance import environment
 from zoo.run_folder import TOKENIZER, RunFolder, now
@@ -87,7 +88,16 @@ class RunRecord(Callback):
 
     def _current(self, trainer: Trainer, pl_module: Objective, state: str) -> dict[str, Any]:
         progress = {"state": state, "steps": trainer.global_step, "tokens_seen": pl_module.tokens_seen}
-        return {**environment(), **self.facts, **progress, "seconds": round(self._seconds(), 1)}
+        times = {"seconds": round(self._seconds(), 1), "tokens_per_second": _rate(trainer)}
+        return {**environment(), **self.facts, **progress, **times}
+
+
+def _rate(trainer: Trainer) -> float | None:
+    """Median tokens a second since this process began to train."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, Throughput) and callback.median_rate is not None:
+            return round(callback.median_rate, 1)
+    return None
 
 
 def _codes(config: dict[str, Any]) -> dict[str, str]:

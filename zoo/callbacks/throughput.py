@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from statistics import median
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -19,9 +20,15 @@ class Throughput(Callback):
 
     def __init__(self, every_n_steps: int = 10) -> None:
         self.every_n_steps = every_n_steps
+        self._rates: list[float] = []
         self._started = 0.0
         self._tokens = 0
         self._paused = 0.0
+
+    @property
+    def median_rate(self) -> float | None:
+        """Median over what was logged, in tokens per second; None before the first."""
+        return median(self._rates) if self._rates else None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
@@ -44,6 +51,7 @@ class Throughput(Callback):
         assert isinstance(pl_module, Objective)
         seconds = time.perf_counter() - self._started
         rate = (pl_module.tokens_seen - self._tokens) / max(seconds, 1e-9)
+        self._rates.append(rate)
         pl_module.log("train/tokens_per_second", rate, prog_bar=True)
         pl_module.log("train/tokens_seen", float(pl_module.tokens_seen))
         pl_module.log("train/learning_rate", trainer.optimizers[0].param_groups[0]["lr"])
