@@ -11,6 +11,7 @@ import torch
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zoo.contracts import JsonDict, Vocabulary
 from zoo.weights import hash_of, read
@@ -42,8 +43,11 @@ class Donor:
         return Vocabulary.fingerprint_of(text) == vocabulary.fingerprint
 
     def full_table(self) -> Tensor | None:
-        """Its input table, one row a token: (V, D); None if its embedding is built otherwise."""
-        return _full_table(self.part("embedding"))
+        """Its vectors, one row a token: (V, D); None if its embedding is built otherwise."""
+        rows = _full_table(self.part("embedding"))
+        if rows is not None and _argument(self.embedding, "unit_rows"):
+            return F.normalize(rows, dim=-1)
+        return rows
 
     def part(self, name: str) -> dict[str, Tensor]:
         """The state of one of its modules."""
@@ -163,8 +167,13 @@ def _alike(first: JsonDict | None, second: JsonDict | None) -> bool:
     if first is None or second is None:
         return True
     names = [config["class_path"].rpartition(".")[2] for config in (first, second)]
-    codes = [(config.get("init_args") or {}).get("codes") for config in (first, second)]
-    return names[0] == names[1] and codes[0] == codes[1]
+    same = all(_argument(first, name) == _argument(second, name) for name in ("codes", "unit_rows"))
+    return names[0] == names[1] and same
+
+
+def _argument(config: JsonDict | None, name: str) -> object:
+    """A value of the configuration of an embedding, None where it has none."""
+    return ((config or {}).get("init_args") or {}).get(name)
 
 
 def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:

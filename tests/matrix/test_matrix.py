@@ -174,6 +174,7 @@ def test_half_precision(objective: str, zoo: Zoo, tiny_arguments: Arguments) -> 
 
 # Codes that are found anew before and after the cut.
 RECLUSTERED: tuple[str, ...] = ("--model.embedding", "SubspaceEmbedding", "--model.embedding.tied", "true")
+RECLUSTERED += ("--model.embedding.own_rows", "8")
 RECLUSTERED += ("--model.embedding.codes", "ReclusterCodes", "--model.embedding.codes.at", "[0.3, 0.7]")
 
 

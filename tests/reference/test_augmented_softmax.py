@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.embeddings import TiedEmbedding
+from zoo.heads import AugmentedSoftmaxHead
 from zoo.layers import linear_cross_entropy
 from zoo.layers.augmented_cross_entropy import augmented_cross_entropy
 from zoo.layers.quadratic_divergence import quadratic_divergence
@@ -115,3 +119,26 @@ def test_the_quadratic_form_equals_its_formula_with_gradients(tied: bool) -> Non
     for mine, its in zip(ours, formula, strict=True):
         torch.testing.assert_close(mine, its, rtol=0, atol=1e-12)
     assert float(ours[1].sum(0).abs().max()) < 1e-12, "the rows of the table sum to 0"
+
+
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("form", ["exact", "quadratic"])
+def test_a_projected_table_under_autocast(form: Any, biased: bool) -> None:
+    torch.manual_seed(0)
+    embedding = TiedEmbedding(2000, D, 0.3, dim=4)
+    head = AugmentedSoftmaxHead(embedding.output_table(), bias=biased, form=form)
+    head.use_embedding(embedding)
+    h, y = torch.randn(300, D), torch.randint(2000, (300,))
+    exact = head.loss(h, y).loss
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = head.loss(h, y).loss
+    assert mixed.dtype == torch.float32
+    assert float((mixed - exact).detach().abs()) < 2e-3
+
+
+def test_it_is_differentiated_once() -> None:
+    h, w, y = torch.randn(5, D, requires_grad=True), torch.randn(9, D, requires_grad=True), torch.arange(5)
+    for value in (quadratic_divergence(h, w, w, y), augmented_cross_entropy(h, w, w, y)[0]):
+        (gradient,) = torch.autograd.grad(value**2, h, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            gradient.sum().backward()

@@ -6,6 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from zoo.embeddings import ChainedSubspaceEmbedding
+from zoo.embeddings.codes import ReclusterCodes
+from zoo.heads import SoftmaxHead
 from zoo.layers.chained_subspace_table import ChainedSubspaceTable
 
 
@@ -66,3 +69,12 @@ def test_draws_no_code_that_belongs_to_no_token() -> None:
     table = make(23, 4, free=True)
     drawn = table.sample(torch.zeros(2000, 12, dtype=torch.float64))
     assert set(drawn.tolist()) == set(range(23))
+
+
+def test_refuses_what_it_cannot_do() -> None:
+    table = make(23, 4, free=False)
+    head = SoftmaxHead(table).double()
+    with pytest.raises(ValueError, match="temperature 1 only"):
+        head.sample(torch.zeros(1, 12, dtype=torch.float64), temperature=2.0)
+    with pytest.raises(ValueError, match="do not go together"):
+        ChainedSubspaceEmbedding(23, 12, codes=ReclusterCodes)

@@ -161,3 +161,14 @@ def test_what_a_path_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_heads_of_other_sizes_start_anew(built: Build, start: Callable[..., TakenOver]) -> None:
     plain = partial(SoftmaxHead, bias=False)
     assert start(built(MaskedLM), built(MaskedLM, head=plain)).new == ("head.bias",)
+
+
+def test_rows_of_length_one_are_given_as_they_were_used(built: Build, start: Callable[..., TakenOver]) -> None:
+    unit = {"class_path": "FullEmbedding", "init_args": {"unit_rows": True}}
+    trained = built(MaskedLM, embedding=partial(FullEmbedding, unit_rows=True))
+    trained.resolved_config = {"class_path": "MaskedLM", "init_args": {"embedding": unit}}
+    fresh = built(MaskedLM, embedding=TiedEmbedding)
+    fresh.resolved_config = {"class_path": "MaskedLM", "init_args": {"embedding": {"class_path": "TiedEmbedding"}}}
+    start(fresh, trained)
+    ids = torch.arange(fresh.vocabulary.size)
+    assert torch.equal(fresh.embedding(ids), trained.embedding(ids))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import inspect
 import tempfile
-from collections.abc import Mapping, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +82,6 @@ def fit_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
         )
     config, defaults = _of_encoder(checkpoint, given) if is_foreign(checkpoint) else _of_run(checkpoint, words)
     config["model"]["init_args"]["init_from"] = checkpoint
-    if _codes_learn_from_it(words, checkpoint):
-        defaults["model.embedding.codes.model"] = checkpoint
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     added = [f"--{key}={value}" for key, value in defaults.items() if key not in given]
@@ -157,36 +153,6 @@ def _last(words: Sequence[str], option: str) -> str | None:
         if name == option:
             value = rest if equals else next(iter(words[place + 1 :]), None)
     return value
-
-
-def _codes_learn_from_it(words: Sequence[str], checkpoint: str) -> bool:
-    """Whether the chosen codes come from a trained model, or can and this one has what they need."""
-    from zoo.donor import is_foreign, read_donor
-
-    codes = _class_of(_last(words, "--model.embedding.codes"), "zoo.embeddings.codes")
-    if codes is None and not any(word.startswith("--model.embedding.codes") for word in words):
-        embedding = _parameters(_class_of(_last(words, "--model.embedding"), "zoo.embeddings"))
-        codes = embedding["codes"].default if "codes" in embedding else None
-    parameter = _parameters(codes).get("model")
-    if parameter is None:
-        return False
-    required = parameter.default is parameter.empty
-    return required or is_foreign(checkpoint) or read_donor(checkpoint).full_table() is not None
-
-
-def _class_of(name: str | None, package: str) -> Any:
-    """The class of a short name or import path; None for an unknown one, which the parser refuses with the nearest."""
-    if name is None or not name.replace(".", "").isidentifier():
-        return None
-    module, _, cls = name.rpartition(".")
-    try:
-        return getattr(import_module(module or package), cls, None)
-    except ImportError:
-        return None
-
-
-def _parameters(factory: Any) -> Mapping[str, inspect.Parameter]:
-    return {} if factory is None else inspect.signature(factory).parameters
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -107,8 +107,24 @@ class TokenEmbedding(nn.Module, ABC):
     def output_table(self) -> OutputTable | None:
         """The module that a tied head multiplies with, or None where the head must own a table."""
 
-    def use_vocabulary(self, vocabulary: Vocabulary, counts: Int[Tensor, " vocab"]) -> None:
-        """Told once, before training begins: size, special ids, and how often each token occurs in the texts."""
+    @property
+    def output_only(self) -> tuple[nn.Parameter, ...]:
+        """Parameters that nothing but the output side uses; an objective without one does not train them."""
+        return ()
+
+    def use_vocabulary(
+        self,
+        vocabulary: Vocabulary,
+        counts: Int[Tensor, " vocab"],
+        trained: Float[Tensor, "vocab dim"] | None = None,
+    ) -> None:
+        """Told once, before training begins: size, special ids, and how often each token occurs in the texts.
+
+        Args:
+            vocabulary: of the texts.
+            counts: how often each token occurs in them.
+            trained: vectors of the model that training starts from, where there is one with a full table.
+        """
 
     def before_step(self, step: int, total_steps: int) -> Sequence[nn.Parameter]:
         """Told before each training step; returns the parameters that were set anew, whose optimizer state is void.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from torch import nn
+
 from zoo.embeddings.codes.code_assignment import CodeAssignment
 from zoo.embeddings.codes.sequential_codes import SequentialCodes
 from zoo.embeddings.subspace_embedding import SubspaceEmbedding
@@ -48,3 +50,9 @@ class ChainedSubspaceEmbedding(SubspaceEmbedding):
 
     def _build(self, num_tables: int, own_rows: int, base: int | None, init_std: float) -> SubspaceTable:
         return ChainedSubspaceTable(self.num_rows, self.width, init_std, own_rows, base)
+
+    @property
+    def output_only(self) -> tuple[nn.Parameter, ...]:
+        """What shifts the second digit by the first."""
+        assert isinstance(self.table, ChainedSubspaceTable)
+        return tuple(self.table.follow.parameters())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 from jaxtyping import Float, Int
@@ -56,9 +57,15 @@ class SubspaceEmbedding(TokenEmbedding):
     def _build(self, num_tables: int, own_rows: int, base: int | None, init_std: float) -> SubspaceTable:
         return SubspaceTable(self.num_rows, self.width, init_std, num_tables, own_rows, base)
 
-    def use_vocabulary(self, vocabulary: Vocabulary, counts: Tensor) -> None:
-        """Assign the codes."""
-        self._codes.assign(self.table, vocabulary, counts)
+    def use_vocabulary(self, vocabulary: Vocabulary, counts: Tensor, trained: Tensor | None = None) -> None:
+        """Assign the codes; warns where a tied softmax over them cannot even express how frequent tokens are."""
+        if self.tied and not self.table.own_rows and not self._codes.follows_frequency:
+            warnings.warn(
+                f"a tied softmax over {type(self._codes).__name__} does not know how frequent tokens are: set "
+                "own_rows, or head: {class_path: SoftmaxHead, init_args: {bias: true, start_at_frequencies: true}}",
+                stacklevel=2,
+            )
+        self._codes.assign(self.table, vocabulary, counts, trained)
 
     def before_step(self, step: int, total_steps: int) -> Sequence[nn.Parameter]:
         """Let the assignment change the codes."""

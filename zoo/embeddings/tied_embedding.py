@@ -50,6 +50,11 @@ class TiedEmbedding(TokenEmbedding):
         widened: Tensor = self.widen(self.table.table.rows(tokens))
         return widened
 
+    @property
+    def output_only(self) -> tuple[nn.Parameter, ...]:
+        """A, where there is one."""
+        return tuple(self.table.project.parameters()) if isinstance(self.table, ProjectedTable) else ()
+
     def output_table(self) -> OutputTable:
         """The one table, which the head multiplies with."""
         return self.table

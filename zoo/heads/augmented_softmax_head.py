@@ -131,8 +131,9 @@ class AugmentedSoftmaxHead(OutputHead):
         return self.table.sample(hidden / temperature, bias, generator)
 
     def _teacher_rows(self, weight: Tensor) -> Tensor:
-        tied = not self._teacher or self._teacher[0].output_table() is self.table
-        if tied and not isinstance(self.table, ProjectedTable):
+        # the rows of a projected table are not what is looked up
+        tied = self._teacher and self._teacher[0].output_table() is self.table
+        if not self._teacher or (tied and not isinstance(self.table, ProjectedTable)):
             return weight
         with torch.set_grad_enabled(self.teacher_gradient):
             rows: Tensor = self._teacher[0](torch.arange(self.table.num_rows, device=weight.device))

@@ -16,8 +16,8 @@ class MixtureSoftmaxHead(OutputHead):
     """`p(y | h) = sum_k pi_k(h) softmax(W P_k h)_y` with `pi = softmax(U h)`, the P_k starting near the identity.
 
     The logarithm of a mixture has no bound on its rank, where that of one softmax has D, and that of a product of
-    digit softmaxes (a tied subspace table) much less. Over a full table a training step holds K x N x V scores in
-    chunks of rows; over a subspace table nothing of the size of the vocabulary.
+    digit softmaxes (a tied subspace table) much less. Over a full table a training step holds K x N x V scores; over a
+    subspace table nothing of the size of the vocabulary.
 
     Args:
         table: the output table W, V x D.

@@ -69,6 +69,12 @@ class SoftmaxHead(OutputHead):
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
     ) -> Int[Tensor, " rows"]:
-        """One id a row, drawn from `softmax((W h + b) / temperature)`."""
+        """One id a row, drawn from `softmax((W h + b) / temperature)`.
+
+        Raises:
+            ValueError: if the temperature is not 1 over a table whose scores are no products.
+        """
+        if temperature != 1 and not self.table.scores_are_products:
+            raise ValueError(f"{type(self.table).__name__} samples at temperature 1 only, not {temperature}")
         bias = None if self.bias is None else self.bias / temperature
         return self.table.sample(hidden / temperature, bias, generator)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from zoo.layers.linear_cross_entropy import chunk_rows
 
@@ -41,17 +42,20 @@ class _AugmentedCrossEntropy(torch.autograd.Function):
         for rows in order.split(chunk_rows(len(weight))):
             sums.add(rows, hidden[rows].to(options.dtype), targets[rows])
         ctx.save_for_backward(sums.grad_hidden, sums.grad_weight, sums.grad_bias, sums.grad_teacher)
-        ctx.total, ctx.hidden_dtype = len(targets), hidden.dtype
+        ctx.total, ctx.dtypes = len(targets), (hidden.dtype, weight.dtype)
         divergence = sums.divergence / len(targets)
         ctx.mark_non_differentiable(divergence)
         return (sums.nll + options.strength * sums.divergence) / len(targets), divergence
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, teacher = ctx.saved_tensors
         scale = grads[0] / ctx.total
-        scaled = [None if part is None else part * scale for part in (weight, bias, teacher)]
-        return (hidden * scale).to(ctx.hidden_dtype), *scaled, None, None
+        hidden_dtype, dtype = ctx.dtypes
+        scaled = [None if part is None else (part * scale).to(dtype) for part in (weight, bias, teacher)]
+        # scaled before it is rounded: in half precision the scale itself can be too small a number
+        return (hidden.to(scale.dtype) * scale).to(hidden_dtype), *scaled, None, None
 
 
 @dataclass
@@ -71,7 +75,8 @@ class _Sums:
 
     @classmethod
     def zero(cls, hidden: Tensor, weight: Tensor, bias: Tensor | None, teacher: Tensor, options: _Options) -> _Sums:
-        nothing = weight.new_zeros(())
+        sums = torch.promote_types(weight.dtype, torch.float32)
+        nothing = weight.new_zeros((), dtype=sums)
         return cls(
             weight.to(options.dtype),
             bias,
@@ -80,9 +85,9 @@ class _Sums:
             nothing,
             nothing,
             torch.empty_like(hidden, dtype=options.dtype),
-            torch.zeros_like(weight),
-            None if bias is None else torch.zeros_like(bias),
-            torch.zeros_like(teacher) if options.attached else None,
+            torch.zeros_like(weight, dtype=sums),
+            None if bias is None else torch.zeros_like(bias, dtype=sums),
+            torch.zeros_like(teacher, dtype=sums) if options.attached else None,
         )
 
     def add(self, rows: Tensor, x: Tensor, targets: Tensor) -> None:

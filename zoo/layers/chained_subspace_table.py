@@ -55,23 +55,30 @@ class ChainedSubspaceTable(SubspaceTable):
         chosen = parts.first.log_softmax(-1).gather(1, first[:, None]).squeeze(1)
         return chosen + torch.where(places < self.own_rows, 0.0, second)
 
+    def add_helpers(self) -> None:
+        """Refused: a sum of two tables has no single next digit.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("ReclusterCodes and chained digits do not go together: use SubspaceEmbedding, or other codes")
+
     def topk(
         self, hidden: Float[Tensor, "rows dim"], k: int, bias: Float[Tensor, " vocab"] | None = None
     ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k best log-probabilities of each row and their ids, best first: all of them are computed."""
-        cells = self.base**2 + self.own_rows
-        place_of_cell = torch.zeros(cells, dtype=torch.int64, device=hidden.device)
-        place_of_cell[: self.own_rows] = torch.arange(self.own_rows, device=hidden.device)
-        numbers = numbers_of(self.codes, self.base) + self.own_rows
-        place_of_cell[numbers] = torch.arange(self.own_rows, self.num_rows, device=hidden.device)
+        own, ids_of_cells = self.own_rows, self._ids_of_cells
         values, ids = [], []
-        for rows in hidden.split(max(1, _CHUNK_ELEMENTS // cells)):
-            parts = _Parts(self, rows, bias)
-            first = parts.first.log_softmax(-1)
-            tail = first[:, self.own_rows :, None] + parts.all_seconds().log_softmax(-1).nan_to_num(nan=-torch.inf)
-            best = torch.cat([first[:, : self.own_rows], tail.flatten(1)], 1).topk(k)
-            values.append(best.values)
-            ids.append(self._ids[place_of_cell[best.indices]])
+        with torch.autocast(hidden.device.type, enabled=False):
+            for rows in hidden.split(max(1, _CHUNK_ELEMENTS // len(ids_of_cells))):
+                parts = _Parts(self, rows, bias)
+                first = parts.first.log_softmax(-1)
+                tail = (first[:, own:, None] + parts.all_seconds().log_softmax(-1)).masked_fill(
+                    parts.unused[:, None], -torch.inf
+                )
+                best = torch.cat([first[:, :own], tail.flatten(1)], 1).topk(k)
+                values.append(best.values)
+                ids.append(ids_of_cells[best.indices])
         return torch.cat(values), torch.cat(ids)
 
     def sample(
@@ -81,16 +88,23 @@ class ChainedSubspaceTable(SubspaceTable):
         generator: torch.Generator | None = None,
     ) -> Int[Tensor, " rows"]:
         """One id a row: an own row or the first digit, then the second."""
-        parts = _Parts(self, hidden, bias)
-        first = draw(parts.first, generator)
-        high = (first - self.own_rows).clamp_min(0)
-        # a row that drew an own row needs no second digit, and its first may be that of no token
-        used = torch.where(first < self.own_rows, self.codes[0, 1].long(), high)
-        low = draw(parts.second(used), generator)
-        place_of_cell = torch.zeros(self.base**2, dtype=torch.int64, device=hidden.device)
-        numbers = numbers_of(self.codes, self.base)
-        place_of_cell[numbers] = torch.arange(self.own_rows, self.num_rows, device=hidden.device)
-        return self._ids[torch.where(first < self.own_rows, first, place_of_cell[used * self.base + low])]
+        own = self.own_rows
+        with torch.autocast(hidden.device.type, enabled=False):
+            parts = _Parts(self, hidden, bias)
+            first = draw(parts.first, generator)
+            # a row that drew an own row needs no second digit, and its first may be that of no token
+            used = torch.where(first < own, self.codes[0, 1].long(), first - own)
+            low = draw(parts.second(used), generator)
+        return self._ids_of_cells[torch.where(first < own, first, own + used * self.base + low)]
+
+    @property
+    def _ids_of_cells(self) -> Tensor:
+        """Token id of each own row and of each pair of digits, 0 where a pair belongs to no token: (R + n^2,)."""
+        ids = torch.zeros(self.own_rows + self.base**2, dtype=torch.int64, device=self.places.device)
+        by_place = self._ids
+        ids[: self.own_rows] = by_place[: self.own_rows]
+        ids[self.own_rows + numbers_of(self.codes, self.base)] = by_place[self.own_rows :]
+        return ids
 
 
 class _Parts:
@@ -107,8 +121,8 @@ class _Parts:
         empty = by_place.new_full((table.base**2,), -torch.inf)
         filled = empty.index_put((numbers_of(table.codes, table.base),), by_place[table.own_rows :])
         self.cells = filled.view(table.base, table.base)
-        unused = self.cells.detach().amax(-1) == -torch.inf
-        first = (upper @ high_rows.T).masked_fill(unused, -torch.inf)
+        self.unused = self.cells.detach().amax(-1) == -torch.inf
+        first = (upper @ high_rows.T).masked_fill(self.unused, -torch.inf)
         if table.own is not None:
             own = wide @ table.own.matrix.to(dtype).T + by_place[: table.own_rows]
             first = torch.cat([own, first], 1)

@@ -33,8 +33,11 @@ def digits_of(numbers: Int[Tensor, " rows"], base: int, num_digits: int) -> Int[
         >>> digits_of(torch.tensor([0, 5, 11]), 3, 3).tolist()
         [[0, 0, 0], [2, 1, 0], [2, 0, 1]]
     """
-    powers = torch.tensor([base**j for j in range(num_digits)], device=numbers.device)
-    return (numbers[:, None] // powers) % base
+    digits = []
+    for _ in range(num_digits):
+        digits.append(numbers % base)
+        numbers = numbers // base
+    return torch.stack(digits, 1)
 
 
 def numbers_of(digits: Int[Tensor, "rows digits"], base: int) -> Int[Tensor, " rows"]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 class _Recurrence(torch.autograd.Function):
@@ -43,6 +44,7 @@ class _Recurrence(torch.autograd.Function):
         return outputs, last_hidden, last_cell
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         gates, weight, mask, hidden, cell, cells, activated, outputs = ctx.saved_tensors
         width, sizes = hidden.shape[1], ctx.sizes

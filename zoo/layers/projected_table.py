@@ -30,8 +30,10 @@ class ProjectedTable(OutputTable):
         self.project = nn.Linear(width, dim, bias=False)
 
     def weight(self) -> Float[Tensor, "vocab dim"]:
-        """L A, V x D."""
-        return self.table.matrix @ self.project.weight
+        """L A, V x D, in the type of the parameters."""
+        # what is made of all rows adds up many products
+        with torch.autocast(self.table.matrix.device.type, enabled=False):
+            return self.table.matrix @ self.project.weight
 
     def rows(self, ids: Int[Tensor, " rows"]) -> Float[Tensor, "rows dim"]:
         """Rows of L A."""

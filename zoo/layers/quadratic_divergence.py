@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 class _QuadraticDivergence(torch.autograd.Function):
@@ -34,11 +35,13 @@ class _QuadraticDivergence(torch.autograd.Function):
         return value * (scale / 2)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         pulled, grad_weight = ctx.saved_tensors
         scale = grads[0] * ctx.scale
-        hidden_dtype, weight_dtype = ctx.dtypes
-        return (pulled * scale).to(hidden_dtype), (grad_weight * scale).to(weight_dtype), None, None, None, None
+        hidden_dtype, dtype = ctx.dtypes
+        # scaled before it is rounded: in half precision the scale itself can be too small a number
+        return (pulled.to(dtype) * scale).to(hidden_dtype), grad_weight.to(dtype) * scale, None, None, None, None
 
 
 def quadratic_divergence(

@@ -82,6 +82,7 @@ class SubspaceTable(OutputTable):
         self.helpers: nn.Parameter | None = None
         self._spells: bool | None = None
         self._helping: bool | None = None
+        self._clusterings: int | None = None
 
     @property
     def table_rows(self) -> tuple[int, ...]:
@@ -117,14 +118,14 @@ class SubspaceTable(OutputTable):
         """
         if sorted(places.tolist()) != list(range(self.num_rows)):
             raise ValueError(f"places must be a permutation of 0 to {self.num_rows - 1}, one a token")
-        if codes is not None:
-            if codes.shape != self.codes.shape or int(codes.min()) < 0 or int(codes.max()) >= self.base:
-                shape = tuple(self.codes.shape)
-                raise ValueError(f"codes must be {shape} numbers from 0 to {self.base - 1}, not {tuple(codes.shape)}")
-            repeated = len(codes) - len(numbers_of(codes, self.base).unique())
-            if repeated:
-                raise ValueError(f"{repeated} tokens share their codes with another one and could never be told apart")
-            self.codes.copy_(codes)
+        if codes is None:
+            codes = digits_of(torch.arange(len(self.codes), device=self.codes.device), self.base, self.num_tables)
+        if codes.shape != self.codes.shape or int(codes.min()) < 0 or int(codes.max()) >= self.base:
+            shape = tuple(self.codes.shape)
+            raise ValueError(f"codes must be {shape} numbers from 0 to {self.base - 1}, not {tuple(codes.shape)}")
+        if repeated := len(codes) - len(codes.unique(dim=0)):
+            raise ValueError(f"{repeated} tokens share their codes with another one and could never be told apart")
+        self.codes.copy_(codes)
         self.places.copy_(places)
         self._spells = None
 
@@ -132,13 +133,15 @@ class SubspaceTable(OutputTable):
         """Add a second set of tables of the same size, 0 and unused until `help_with`."""
         self.helpers = nn.Parameter(torch.zeros_like(self.matrix))
         self.register_buffer("helper_codes", torch.zeros_like(self.codes))
-        self.register_buffer("helps", torch.tensor(False))
+        self.register_buffer("helps", torch.tensor(0))
         self.register_buffer("clusterings", torch.tensor(-1))
 
-    def help_with(self, codes: Int[Tensor, "tail digits"] | None) -> None:
-        """From now on add to each block a row of the second tables, which start at 0, by other codes; None: no more.
+    def help_with(self, codes: Int[Tensor, "tail digits"] | None, clusterings: int) -> None:
+        """From now on add to each block a row of the second tables, which start at 0, by other codes.
 
-        `clusterings` counts the calls, from 0.
+        Args:
+            codes: of the second tables; None uses them no more.
+            clusterings: how often codes were found anew.
         """
         assert self.helpers is not None, "add_helpers comes first"
         with torch.no_grad():
@@ -146,8 +149,15 @@ class SubspaceTable(OutputTable):
         if codes is not None:
             self.helper_codes.copy_(codes)
         self.helps.fill_(codes is not None)
-        self.clusterings += 1
-        self._helping = None
+        self.clusterings.fill_(clusterings)
+        self._helping = self._clusterings = None
+
+    @property
+    def num_clusterings(self) -> int:
+        """How often codes were found anew; -1 before the first codes were assigned."""
+        if self._clusterings is None:
+            self._clusterings = int(self.clusterings) if self.helpers is not None else 0
+        return self._clusterings
 
     @property
     def tables_of_codes(self) -> tuple[nn.Parameter, ...]:
@@ -244,7 +254,7 @@ class SubspaceTable(OutputTable):
         """The softmax over the tokens of the tables, and the scores of the own rows (N, R), in at least float32."""
         dtype = torch.promote_types(torch.promote_types(hidden.dtype, self.matrix.dtype), torch.float32)
         wide = hidden.to(dtype)
-        blocks = wide.view(len(wide), self.num_tables, -1).transpose(0, 1)
+        blocks = wide.unflatten(1, (self.num_tables, -1)).transpose(0, 1)
         tables = self.matrix.to(dtype).view(self.num_tables, self.base, -1)
         scores, codes = torch.bmm(blocks, tables.transpose(1, 2)), self.codes
         if self._is_helping:
@@ -273,8 +283,9 @@ class SubspaceTable(OutputTable):
     def _spells_all(self) -> bool:
         """Whether the codes spell the numbers 0 to V - R - 1, in any order."""
         if self._spells is None:
-            numbers = numbers_of(self.codes, self.base)
-            self._spells = int(numbers.max()) == len(numbers) - 1
+            # numbers of more than 63 bits are far more than there are tokens
+            fits = self.base**self.num_tables < 1 << 62
+            self._spells = fits and int(numbers_of(self.codes, self.base).max()) == len(self.codes) - 1
         return self._spells
 
     @property
@@ -285,5 +296,5 @@ class SubspaceTable(OutputTable):
         return ids
 
     def _load_from_state_dict(self, *arguments: object, **named: object) -> None:
-        self._spells = self._helping = None
+        self._spells = self._helping = self._clusterings = None
         super()._load_from_state_dict(*arguments, **named)

@@ -63,7 +63,9 @@ class Contrastive(Objective):
         return self.prefixes
 
     def build_output(self, vocabulary: Vocabulary) -> None:
-        """Nothing stands behind the encoder."""
+        """Nothing stands behind the encoder, and what only a head would use is not trained."""
+        for parameter in self.embedding.output_only:
+            parameter.requires_grad_(False)
 
     def embed(self, batch: PackedBatch) -> Float[Tensor, "sequences dim"]:
         """One vector a text, float32, not normalised."""

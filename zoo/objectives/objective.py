@@ -136,21 +136,29 @@ class Objective(LightningModule, ABC):
         """
         if self.trainer.ckpt_path is not None or self.tokens_seen > 0:
             return
-        if self.init_from is not None:
-            self._start_from(read_donor(self.init_from))
+        donor = None if self.init_from is None else read_donor(self.init_from)
+        if donor is not None:
+            self._start_from(donor)
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, TextDataModule):
             self.token_counts = torch.from_numpy(data.token_counts())
-            self._use_vocabulary(self.token_counts)
+            self._use_vocabulary(self.token_counts, None if donor is None else donor.full_table())
 
-    def _use_vocabulary(self, counts: Tensor) -> None:
+    def _use_vocabulary(self, counts: Tensor, trained: Tensor | None) -> None:
         """Tell what is new; codes and biases that came from another model stay as they are."""
         taken = () if self.adapted_from is None else self.adapted_from["taken"]
         if "embedding" not in taken:
-            self.embedding.use_vocabulary(self.vocabulary, counts)
+            self.embedding.use_vocabulary(self.vocabulary, counts, trained)
+            self._share_embedding()
         head: OutputHead | None = getattr(self, "head", None)
         if head is not None and "head.bias" not in taken:
             head.use_vocabulary(self.vocabulary, counts)
+
+    def _share_embedding(self) -> None:
+        """Give all processes the embedding of the first: clusters that each finds for itself can differ."""
+        if self.trainer.world_size > 1:
+            for tensor in (*self.embedding.parameters(), *self.embedding.buffers()):
+                torch.distributed.broadcast(tensor.detach(), 0)
 
     def _start_from(self, donor: Donor) -> None:
         modules = {name: getattr(self, name) for name in ("embedding", "encoder", "head") if hasattr(self, name)}
@@ -166,7 +174,10 @@ class Objective(LightningModule, ABC):
         """Seed each step by what came before it, so that a resumed run masks and drops as an uninterrupted one does."""
         numbers = np.random.SeedSequence([self._seed, self.tokens_seen, self.global_rank])
         torch.manual_seed(int(numbers.generate_state(1)[0]))
-        for parameter in self.embedding.before_step(self.trainer.global_step, self._total_steps):
+        anew = self.embedding.before_step(self.trainer.global_step, self._total_steps)
+        if anew:
+            self._share_embedding()
+        for parameter in anew:
             for optimizer in self.trainer.optimizers:
                 optimizer.state.pop(parameter, None)
 

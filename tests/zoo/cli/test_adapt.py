@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from zoo import checkpoint
 from zoo.cli.adapt import fit_arguments
+from zoo.donor import read_donor
 from zoo.embeddings import SubspaceEmbedding
 from zoo.pretrained import read_pretrained
 from zoo.weights import hash_of, read
@@ -212,7 +213,7 @@ def test_encoders_of_other_kinds_are_refused(zoo: Zoo, text: list[str], capsys: 
 def test_codes_need_a_full_table(trained: str, zoo: Zoo, capsys: pytest.CaptureFixture[str]) -> None:
     assert zoo("adapt", trained, *SHORT, *FEW, "--run_dir", "short") == 0
     assert zoo("adapt", "short", "--embedding.codes", "PQCodes", *FEW) == 1
-    assert "keeps no full table of its tokens: name a run with FullEmbedding" in capsys.readouterr().err
+    assert "these codes come from the vectors of a trained model with a full table" in capsys.readouterr().err
 
 
 def test_a_run_from_python_is_refused(trained: str, zoo: Zoo, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,7 +237,7 @@ def test_what_follows_from_the_number_of_steps_is_settled_anew(trained: str, tmp
     words = fit_arguments([trained, *SHORT, "--embedding.codes=PQCodes"], tmp_path)
     assert words[3:] == [
         *("--model.embedding", "SubspaceEmbedding", "--model.embedding.own_rows", "12"),
-        *("--model.embedding.codes=PQCodes", f"--model.embedding.codes.model={trained}"),
+        "--model.embedding.codes=PQCodes",
     ]
     config = yaml.safe_load(Path(words[2]).read_text())
     assert config["trainer"]["max_steps"] == 20
@@ -246,19 +247,30 @@ def test_what_follows_from_the_number_of_steps_is_settled_anew(trained: str, tmp
 
 
 @pytest.mark.parametrize(
-    ("options", "filled"),
+    "options",
     [
-        (SHORT, True),
-        ((*SHORT, "--embedding.codes", "ClusterCodes"), True),
-        ((*SHORT, "--embedding.codes=zoo.embeddings.codes.ClusterCodes"), True),
-        ((*SHORT, "--embedding.codes", "ClusterCodes", "--embedding.codes.model", "other"), False),
-        ((*SHORT, "--embedding.codes", "ReclusterCodes"), False),
-        (("--embedding", "FullEmbedding"), False),
-        (("--embedding", "{class_path: FullEmbedding}"), False),
+        (),
+        ("--embedding.codes.order", "random"),
+        ("--embedding.codes", "{class_path: SequentialCodes}"),
+        ("--embedding.codes=zoo.embeddings.codes.ClusterCodes",),
+        ("--config", "short.yaml"),
     ],
+    ids=["default", "option", "inline", "path", "file"],
 )
-def test_codes_take_the_model_that_is_adapted(
-    options: tuple[str, ...], filled: bool, trained: str, tmp_path: Path
+def test_tables_start_from_the_model_that_is_adapted_however_it_is_written(
+    options: tuple[str, ...], trained: str, zoo: Zoo
 ) -> None:
-    added = f"--model.embedding.codes.model={trained}"
-    assert (added in fit_arguments([trained, *options], tmp_path)) == filled
+    codes = "{class_path: SequentialCodes, init_args: {order: id}}"
+    Path("short.yaml").write_text(f"model: {{init_args: {{embedding: {{init_args: {{codes: {codes}}}}}}}}}\n")
+    assert zoo("adapt", trained, *SHORT, *options, *STILL, "--run_dir", "run") == 0
+    found, rows = checkpoint.load("run"), read_donor(trained).full_table()
+    assert isinstance(found.embedding, SubspaceEmbedding)
+    assert rows is not None
+    own = found.embedding.table.places < 12
+    assert torch.equal(found.embedding.table.weight().detach()[own], rows[own])
+
+
+def test_codes_of_a_new_run_need_a_model(tiny_arguments: Callable[[str], list[str]], zoo: Zoo, capsys: Any) -> None:
+    short = ["--model.embedding", "SubspaceEmbedding", "--model.embedding.codes", "PQCodes", *FEW]
+    assert zoo("fit", *tiny_arguments("MaskedLM"), *short, "--run_dir", "run") == 1
+    assert "set model.embedding.codes.model, or start the run from such a model" in capsys.readouterr().err

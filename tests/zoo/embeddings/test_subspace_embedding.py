@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+import pytest
 import torch
 from tokenizers import Tokenizer
 
 from zoo.data.tokenizers import vocabulary_of
 from zoo.embeddings import SubspaceEmbedding
+from zoo.embeddings.codes import ClusterCodes, PQCodes, SequentialCodes
+from zoo.embeddings.codes.code_assignment import CodeAssignment
 from zoo.heads import SoftmaxHead
 from zoo.objectives import CausalLM
 from zoo.optim.groups import by_role
@@ -50,3 +56,22 @@ def test_a_model_without_counts_keeps_the_digits_of_ids(tokenizer: Tokenizer) ->
     assert isinstance(model.embedding, SubspaceEmbedding)
     assert torch.equal(model.embedding.table.places.long(), torch.arange(model.vocabulary.size))
     assert model.token_counts is None
+
+
+def test_a_tied_softmax_that_knows_no_frequencies_is_told_of(tokenizer: Tokenizer) -> None:
+    vocabulary = vocabulary_of(tokenizer)
+    counts = torch.arange(vocabulary.size)
+    embedding = SubspaceEmbedding(vocabulary.size, 8, tied=True, codes=partial(SequentialCodes, "random"))
+    with pytest.warns(UserWarning, match="does not know how frequent tokens are: set own_rows"):
+        embedding.use_vocabulary(vocabulary, counts)
+    for options in ({"tied": False}, {"own_rows": 6, "tied": True}):
+        quiet = SubspaceEmbedding(vocabulary.size, 8, codes=partial(SequentialCodes, "random"), **options)
+        quiet.use_vocabulary(vocabulary, counts)
+    SubspaceEmbedding(vocabulary.size, 8, tied=True).use_vocabulary(vocabulary, counts)
+
+
+@pytest.mark.parametrize("codes", [SequentialCodes, ClusterCodes])
+def test_rows_that_no_token_would_use_are_refused(codes: Callable[[], CodeAssignment]) -> None:
+    with pytest.raises(ValueError, match="digits of places use 5 rows of each of 2 tables, not 9"):
+        SubspaceEmbedding(25, 8, base=9, codes=codes)
+    SubspaceEmbedding(25, 8, base=9, codes=PQCodes)

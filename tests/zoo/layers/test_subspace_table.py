@@ -125,3 +125,29 @@ def test_autocast_leaves_the_sums_in_single_precision(tables: int, biased: bool)
     (gradient,) = torch.autograd.grad(mixed.sum(), table.matrix)
     for rows in gradient.split(table.base):
         assert float(rows.sum(0).abs().max()) < 1e-4, "a zero sum over each table"
+
+
+def test_many_digits_of_a_large_base() -> None:
+    """Numbers of 8 x 40 bits exist nowhere."""
+    torch.manual_seed(0)
+    table = SubspaceTable(300, 80, num_tables=40, base=256)
+    assert table.codes[299].tolist() == [43, 1, *[0] * 38]
+    assert not table._spells_all
+    hidden = torch.randn(4, 80)
+    found = table.log_probs(hidden, torch.arange(4))
+    torch.testing.assert_close(found, (hidden @ table.weight().T).log_softmax(-1)[:, :4].diagonal())
+
+
+def test_no_rows_have_no_probabilities() -> None:
+    for own in (0, 5):
+        table = SubspaceTable(30, 8, own_rows=own)
+        assert table.log_probs(torch.zeros(0, 8), torch.zeros(0, dtype=torch.int64)).shape == (0,)
+
+
+def test_codes_go_back_to_the_digits_of_places() -> None:
+    table = SubspaceTable(9, 4)
+    digits = table.codes.clone()
+    table.assign(torch.arange(9), digits.flip(0))
+    assert not torch.equal(table.codes, digits)
+    table.assign(torch.arange(9))
+    assert torch.equal(table.codes, digits)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import pytest
 import torch
 
 from zoo.contracts import PackedBatch, PairBatch, PairView
+from zoo.embeddings import ChainedSubspaceEmbedding, TiedEmbedding
 from zoo.objectives import Contrastive
 
 Make = Callable[..., PackedBatch]
@@ -27,3 +30,11 @@ def test_prefixes_are_what_it_asks_of_its_data(built: Build) -> None:
 def test_predicts_both_sides(built: Build, make_batch: Make) -> None:
     queries, documents = built(Contrastive).predict_step(PairBatch(make_batch([3, 5]), make_batch([6, 6])), 0)
     assert queries.shape == documents.shape == (2, 16)
+
+
+@pytest.mark.parametrize("embedding", [partial(TiedEmbedding, dim=6), ChainedSubspaceEmbedding, TiedEmbedding])
+def test_every_trained_parameter_gets_a_gradient(built: Build, make_batch: Make, embedding: Any) -> None:
+    """Processes that train together wait for all of them."""
+    objective = built(Contrastive, embedding=embedding)
+    objective.embed(make_batch([3, 5])).square().sum().backward()
+    assert all(p.grad is not None for p in objective.parameters() if p.requires_grad)

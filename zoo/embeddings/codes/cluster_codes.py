@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zoo.contracts import Vocabulary
 from zoo.embeddings.codes.balanced import hierarchy
-from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, places_of, trained_rows
+from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, check_digits, needed_rows, places_of
 from zoo.embeddings.codes.least_squares import start_at
 from zoo.layers.digits import digits_of
 from zoo.layers.subspace_table import SubspaceTable
@@ -21,7 +21,8 @@ class ClusterCodes(CodeAssignment):
     cheapest form. The tables start at the means of the trained vectors that they stand for, own rows at the vectors.
 
     Args:
-        model: run folder or checkpoint with a full table and the same tokenizer.
+        model: trained model with a full table and the same tokenizer: run folder, checkpoint or Hugging Face encoder.
+            Null takes the one that training starts from (`init_from`).
         seed: of k-means.
 
     Raises:
@@ -36,13 +37,19 @@ class ClusterCodes(CodeAssignment):
         aligned between clusters.
     """
 
-    def __init__(self, model: str, seed: int = 0) -> None:
+    def __init__(self, model: str | None = None, seed: int = 0) -> None:
         self.model, self.seed = model, seed
 
-    def assign(self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor) -> None:
+    def prepare(self, table: SubspaceTable) -> None:
+        """Refuse a base that leaves rows without a token."""
+        check_digits(table)
+
+    def assign(
+        self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor, trained: Tensor | None = None
+    ) -> None:
         """Cluster the tokens behind the own rows."""
         order = by_frequency(vocabulary, counts)
-        trained = trained_rows(self.model, vocabulary, table.width)
+        trained = needed_rows(self.model, trained, vocabulary, table.width)
         rows = trained[order[table.own_rows :]]
         numbers = torch.from_numpy(hierarchy(rows.numpy(), table.base, table.num_tables, self.seed))
         table.assign(places_of(order), digits_of(numbers, table.base, table.num_tables))

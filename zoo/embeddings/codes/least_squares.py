@@ -17,6 +17,7 @@ def start_at(table: SubspaceTable, rows: Tensor) -> None:
         table: with its codes.
         rows: V x D, by token id.
     """
+    rows = rows.to(table.matrix.device)
     by_place = torch.empty_like(rows)
     by_place[table.places.long()] = rows
     tail = by_place[table.own_rows :].view(-1, table.num_tables, table.width // table.num_tables)
@@ -24,7 +25,7 @@ def start_at(table: SubspaceTable, rows: Tensor) -> None:
         for j in range(table.num_tables):
             digits = table.codes[:, j].long()
             counts = digits.bincount(minlength=table.base)
-            sums = torch.zeros(table.base, tail.shape[2]).index_add_(0, digits, tail[:, j])
+            sums = tail.new_zeros(table.base, tail.shape[2]).index_add_(0, digits, tail[:, j])
             used = counts > 0
             block = table.matrix[j * table.base : (j + 1) * table.base]
             block[used] = (sums[used] / counts[used, None]).to(block)

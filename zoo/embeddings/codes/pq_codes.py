@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import product
+import heapq
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -11,12 +12,11 @@ from torch import Tensor
 
 from zoo.contracts import Vocabulary
 from zoo.embeddings.codes.balanced import Rows, centroids_of, squared_distances
-from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, places_of, trained_rows
+from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, needed_rows, places_of
 from zoo.embeddings.codes.least_squares import start_at
 from zoo.layers.subspace_table import SubspaceTable
 
-_BEAM = 4  # nearest centroids of a slice that are tried first
-_GRID = 1 << 20  # combinations of which all are tried
+_GRID = 1 << 20  # codes that are all compared for each row
 
 
 class PQCodes(CodeAssignment):
@@ -27,7 +27,8 @@ class PQCodes(CodeAssignment):
     the model goes on where the trained one was.
 
     Args:
-        model: run folder or checkpoint with a full table and the same tokenizer.
+        model: trained model with a full table and the same tokenizer: run folder, checkpoint or Hugging Face encoder.
+            Null takes the one that training starts from (`init_from`).
         seed: of k-means.
 
     Raises:
@@ -38,13 +39,15 @@ class PQCodes(CodeAssignment):
         H. Jégou, M. Douze and C. Schmid, Product Quantization for Nearest Neighbor Search, TPAMI 33 (2011).
     """
 
-    def __init__(self, model: str, seed: int = 0) -> None:
+    def __init__(self, model: str | None = None, seed: int = 0) -> None:
         self.model, self.seed = model, seed
 
-    def assign(self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor) -> None:
+    def assign(
+        self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor, trained: Tensor | None = None
+    ) -> None:
         """Quantise the tokens behind the own rows, and start all rows from the trained ones."""
         order = by_frequency(vocabulary, counts)
-        trained = trained_rows(self.model, vocabulary, table.width)
+        trained = needed_rows(self.model, trained, vocabulary, table.width)
         codes = quantised(trained[order[table.own_rows :]], table.base, table.num_tables, self.seed)
         table.assign(places_of(order), codes)
         start_at(table, trained)
@@ -68,48 +71,40 @@ def quantised(rows: Tensor, base: int, num_tables: int, seed: int) -> Tensor:
 def free_codes(distances: Rows) -> NDArray[np.int64]:
     """Different codes of small distance: each row in turn takes the nearest that is left: (n, f).
 
-    Where there are more than a million combinations, most of which stay free, only those of its nearest centroids are
-    tried first.
-
     Args:
         distances: of each row to each centroid, by slice: (f, n, base).
     """
-    count, _, base = distances.shape
-    numbers = _nearest_free(distances) if base**count <= _GRID else _near_free(distances)
-    codes: NDArray[np.int64] = numbers[:, None] // base ** np.arange(count) % base
-    return codes
-
-
-def _nearest_free(distances: Rows) -> NDArray[np.int64]:
-    """The number that the nearest free codes spell, of all combinations, for each row."""
     count, rows, base = distances.shape
-    taken = np.zeros(base**count, np.float32)
+    if base**count > _GRID:
+        # far more codes than rows: the nearest free ones are among the first
+        taken: dict[tuple[int, ...], None] = {}
+        for row in range(rows):
+            taken[next(code for code in _by_distance(distances[:, row]) if code not in taken)] = None
+        return np.array(list(taken), np.int64)
+    used = np.zeros(base**count, np.float32)
     numbers = np.empty(rows, np.int64)
     for row in range(rows):
         cost = distances[-1, row]
         for j in reversed(range(count - 1)):
             cost = (cost[:, None] + distances[j, row]).ravel()
-        numbers[row] = (cost + taken).argmin()
-        taken[numbers[row]] = np.inf
-    return numbers
+        numbers[row] = (cost + used).argmin()
+        used[numbers[row]] = np.inf
+    codes: NDArray[np.int64] = numbers[:, None] // base ** np.arange(count) % base
+    return codes
 
 
-def _near_free(distances: Rows) -> NDArray[np.int64]:
-    """The same, of a few nearest centroids of each slice, and of more where all their combinations are taken."""
-    count, rows, base = distances.shape
-    powers = base ** np.arange(count)
-    taken: set[int] = set()
-    numbers = np.empty(rows, np.int64)
-    for row in range(rows):
-        beam = _BEAM
-        while True:
-            nearest = distances[:, row].argsort(axis=1)[:, :beam]
-            choices = np.array(list(product(*nearest)))
-            free = choices[[int(number) not in taken for number in choices @ powers]]
-            if len(free):
-                break
-            beam *= 2
-        costs = distances[np.arange(count), row, free].sum(1)
-        numbers[row] = free[costs.argmin()] @ powers
-        taken.add(int(numbers[row]))
-    return numbers
+def _by_distance(distances: Rows) -> Iterator[tuple[int, ...]]:
+    """All codes of one row, the nearest first: (f, base) distances."""
+    order = distances.argsort(axis=1)
+    steps = np.take_along_axis(distances, order, 1)
+    start = (0,) * len(distances)
+    waiting = [(float(steps[:, 0].sum()), start)]
+    seen = {start}
+    while waiting:
+        cost, ranks = heapq.heappop(waiting)
+        yield tuple(int(order[j, rank]) for j, rank in enumerate(ranks))
+        for j, rank in enumerate(ranks):
+            after = (*ranks[:j], rank + 1, *ranks[j + 1 :])
+            if rank + 1 < distances.shape[1] and after not in seen:
+                seen.add(after)
+                heapq.heappush(waiting, (cost + float(steps[j, rank + 1] - steps[j, rank]), after))

@@ -20,8 +20,9 @@ class ReclusterCodes(CodeAssignment):
     A token that shares all its blocks has nothing of its own to be clustered by. So until the last of these points
     each block is a sum `T_j[c_j(v)] + H_j[r_j(v)]` with random codes r and a second set of tables H, of the same size
     and 0 at first. At each point the sums are quantised without collisions (as `PQCodes` does with a trained model's
-    vectors), the tables T start at the means of the clusters, and H at 0 again with other random codes; at the last
-    point H goes. Until then a tied softmax uses the form for any codes, O(N V f).
+    vectors), the tables T start at the means of the clusters, and H at 0 again with other random codes. After the
+    last point H stays 0 and out of use, though a count of parameters still shows it. Until then a tied softmax uses the
+    form for any codes, O(N V f).
 
     Args:
         at: points of the run, as fractions of its steps, in (0, 1) and rising.
@@ -47,24 +48,29 @@ class ReclusterCodes(CodeAssignment):
         """Add the second tables."""
         table.add_helpers()
 
-    def assign(self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor) -> None:
+    def assign(
+        self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor, trained: Tensor | None = None
+    ) -> None:
         """Places by frequency, codes the digits of places."""
         table.assign(places_of(by_frequency(vocabulary, counts)))
-        table.help_with(self._random_codes(table, 0))
+        if trained is not None:
+            start_at(table, trained)
+        table.help_with(self._random_codes(table, 0), 0)
 
     def before_step(self, table: SubspaceTable, step: int, total_steps: int) -> Sequence[nn.Parameter]:
         """Cluster anew where a point is reached."""
-        done = int(table.clusterings)
-        if done == len(self.at) or step < self.at[done] * total_steps:
+        done = table.num_clusterings
+        due = sum(step >= point * total_steps for point in self.at)
+        if not 0 <= done < due:
             return ()
         with torch.no_grad():
-            rows = table.weight().float()
+            rows = table.weight()
         tail = torch.empty_like(rows).index_copy_(0, table.places.long(), rows)[table.own_rows :]
-        codes = quantised(tail.cpu(), table.base, table.num_tables, self.seed + done)
+        codes = quantised(tail.float().cpu(), table.base, table.num_tables, self.seed + done)
         table.assign(table.places, codes.to(table.codes.device))
         start_at(table, rows)
-        last = done + 1 == len(self.at)
-        table.help_with(None if last else self._random_codes(table, done + 1))
+        last = due == len(self.at)
+        table.help_with(None if last else self._random_codes(table, due), due)
         return table.tables_of_codes
 
     def _random_codes(self, table: SubspaceTable, number: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoo.contracts import Vocabulary
-from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, places_of, trained_rows
+from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, check_digits, places_of, trained_rows
 from zoo.embeddings.codes.least_squares import start_at
 from zoo.layers.subspace_table import SubspaceTable
 
@@ -20,7 +20,8 @@ class SequentialCodes(CodeAssignment):
         order: of the places: by `frequency` in the training texts, most frequent first; by `id`; or `random`. Special
             tokens come first, and own rows go to the first places; those are the most frequent ones in every order.
         model: trained model that the tables start from, each row at the mean of the vectors that it stands for, and own
-            rows at the vectors: run folder, checkpoint or Hugging Face encoder. Null starts them at random.
+            rows at the vectors: run folder, checkpoint or Hugging Face encoder. Null takes the one that training starts
+            from (`init_from`), and random rows where there is none.
         seed: of the random order.
 
     Raises:
@@ -36,7 +37,18 @@ class SequentialCodes(CodeAssignment):
     ) -> None:
         self.order, self.model, self.seed = order, model, seed
 
-    def assign(self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor) -> None:
+    @property
+    def follows_frequency(self) -> bool:
+        """In that order."""
+        return self.order == "frequency"
+
+    def prepare(self, table: SubspaceTable) -> None:
+        """Refuse a base that leaves rows without a token."""
+        check_digits(table)
+
+    def assign(
+        self, table: SubspaceTable, vocabulary: Vocabulary, counts: Tensor, trained: Tensor | None = None
+    ) -> None:
         """Order the tokens behind the own rows; codes stay the digits of places."""
         order = by_frequency(vocabulary, counts)
         tail = order[table.own_rows :]
@@ -46,4 +58,6 @@ class SequentialCodes(CodeAssignment):
             tail = tail[torch.randperm(len(tail), generator=torch.Generator().manual_seed(self.seed))]
         table.assign(places_of(torch.cat([order[: table.own_rows], tail])))
         if self.model is not None:
-            start_at(table, trained_rows(self.model, vocabulary, table.width))
+            trained = trained_rows(self.model, vocabulary, table.width)
+        if trained is not None:
+            start_at(table, trained)
