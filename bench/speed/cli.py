@@ -196,7 +196,7 @@ def _print_against(title: str, timings: Mapping[str, Timing], ours: str) -> None
 
     table = Table("", "ms", "slower by: min", "median", "max", title=title, title_justify="left")
     for name, timing in timings.items():
-        by = ["" if name == ours else f"{ratio:.1f}x" for ratio in ratios(timings[ours], timing)]
+        by = ["" if name == ours else f"{ratio:.3g}x" for ratio in ratios(timings[ours], timing)]
         table.add_row(name, f"{timing.median * 1e3:.2f}", *by)
     Console().print(table)
 

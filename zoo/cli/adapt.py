@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 if TYPE_CHECKING:
     from zoo.contracts import JsonDict
 
@@ -66,6 +64,8 @@ def fit_arguments(arguments: Sequence[str], folder: Path) -> list[str]:
         FileNotFoundError: if there is no such model.
         ValueError: if the model cannot be adapted.
     """
+    import yaml
+
     from zoo.cli.arguments import with_run_config
     from zoo.cli.parser import ConfigError
     from zoo.cli.replaced import given_keys

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 _HOME = Path(__file__).resolve().parent.parent
+_CLASS = re.compile(r"^class (\w+)\(([^)]*)\):", re.MULTILINE)
 
 # axis -> (folder, key in a configuration, names of the contracts that a variant of it derives from)
 AXES = {
@@ -40,22 +42,23 @@ def scan_variants() -> dict[str, list[Variant]]:
 
 
 def _variants(folder: Path, bases: set[str]) -> list[Variant]:
-    classes = [
-        node
-        for path in sorted(folder.glob("*.py"))
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ClassDef)
-    ]
-    found: dict[str, ast.ClassDef] = {}
+    headers = {}
+    for path in sorted(folder.glob("*.py")):
+        for name, parents in _CLASS.findall(path.read_text(encoding="utf-8")):
+            headers[name] = (path, set(re.findall(r"\w+", parents)))
+    found: set[str] = set()
     # a variant can derive from another one, which may stand in a later file
-    while new := {node.name: node for node in classes if _derives(node, bases | found.keys())}.items() - found.items():
-        found |= dict(new)
-    public = [node for name, node in sorted(found.items()) if name not in bases and not name.startswith("_")]
-    return [Variant(node.name, (ast.get_docstring(node) or "").partition("\n")[0]) for node in public]
+    while new := {name for name, (_, parents) in headers.items() if parents & (bases | found)} - found:
+        found |= new
+    public = sorted(name for name in found - bases if not name.startswith("_"))
+    return [Variant(name, _summary(headers[name][0], name)) for name in public]
 
 
-def _derives(node: ast.ClassDef, bases: set[str]) -> bool:
-    return any(isinstance(base, ast.Name) and base.id in bases for base in node.bases)
+def _summary(path: Path, name: str) -> str:
+    """First line of the docstring of a class."""
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    found = next(node for node in nodes if isinstance(node, ast.ClassDef) and node.name == name)
+    return (ast.get_docstring(found) or "").partition("\n")[0]
 
 
 def config_root() -> Path:
