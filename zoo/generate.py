@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from zoo.contracts import PackedBatch
-from zoo.encode import autocast
 from zoo.objectives.causal_lm import CausalLM
 from zoo.objectives.objective import Objective
 
@@ -18,7 +17,6 @@ def generate(
     *,
     temperature: float = 1.0,
     seed: int = 0,
-    precision: str = "32-true",
 ) -> str:
     """`prompt` and what the model says after it, up to its end of text or `tokens` tokens.
 
@@ -31,7 +29,6 @@ def generate(
         tokens: most tokens that are drawn, at least 1.
         temperature: above 0; below 1 likely tokens become more likely.
         seed: of the draws.
-        precision: `32-true` or `bf16-mixed`.
 
     Raises:
         ValueError: if the model is no causal one, or a number is out of range.
@@ -46,9 +43,8 @@ def generate(
     room = objective.max_length - 1
     for _ in range(tokens):
         batch = PackedBatch.from_sequences([[vocabulary.cls_id, *ids[-room:]]]).to(device)
-        with autocast(device, precision):
-            hidden = objective.encode(batch, causal=True).hidden[-1:]
-        drawn = int(objective.head.sample(hidden.float(), temperature, generator))
+        hidden = objective.encode(batch, causal=True).hidden[-1:]
+        drawn = int(objective.head.sample(hidden, temperature, generator))
         if drawn == vocabulary.sep_id:
             break
         ids.append(drawn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,12 @@ def test_codes_found_in_training(tied: str, zoo: Zoo, tiny_arguments: Arguments)
     assert not state["embedding.table.helpers"].any()
     assert not torch.equal(state["embedding.table.codes"], SubspaceTable(60, 32, own_rows=12).codes)
     assert zoo("validate", "--run_dir", "run") == 0
+
+
+@pytest.mark.parametrize("started", ["false", "true"])
+def test_a_tied_softmax_that_knows_no_frequencies_is_told_of(started: str, zoo: Zoo, tiny_arguments: Arguments) -> None:
+    options = [*tiny_arguments("MaskedLM"), "--model.embedding", "SubspaceEmbedding", "--model.embedding.tied", "true"]
+    options += ["--model.embedding.codes.order", "random", "--model.head.start_at_frequencies", started]
+    told = pytest.warns(UserWarning, match="does not know how frequent tokens are: set model.embedding.own_rows")
+    with told if started == "false" else nullcontext():
+        assert zoo("fit", *options, "--trainer.max_steps", "1", "--run_dir", "run") == 0

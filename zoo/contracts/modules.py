@@ -108,6 +108,11 @@ class TokenEmbedding(nn.Module, ABC):
         """The module that a tied head multiplies with, or None where the head must own a table."""
 
     @property
+    def knows_frequencies(self) -> bool:
+        """Whether a softmax over its own table can express how frequent tokens are without a bias of theirs."""
+        return True
+
+    @property
     def output_only(self) -> tuple[nn.Parameter, ...]:
         """Parameters that nothing but the output side uses; an objective without one does not train them."""
         return ()
@@ -198,10 +203,12 @@ class OutputHead(nn.Module, ABC):
         table: the output table.
         zero_sum: whether the gradient of the loss with respect to the table sums to 0 over its rows, as that of a
             softmax does, so that gradient descent leaves their mean where it is.
+        start_at_frequencies: whether a bias starts at the frequencies of the tokens.
     """
 
     vocabulary_side: ClassVar[str] = "output"
     zero_sum: bool
+    start_at_frequencies: bool = False
     table: OutputTable
 
     def use_embedding(self, embedding: TokenEmbedding) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 
 from jaxtyping import Float, Int
@@ -58,14 +57,13 @@ class SubspaceEmbedding(TokenEmbedding):
         return SubspaceTable(self.num_rows, self.width, init_std, num_tables, own_rows, base)
 
     def use_vocabulary(self, vocabulary: Vocabulary, counts: Tensor, trained: Tensor | None = None) -> None:
-        """Assign the codes; warns where a tied softmax over them cannot even express how frequent tokens are."""
-        if self.tied and not self.table.own_rows and not self._codes.follows_frequency:
-            warnings.warn(
-                f"a tied softmax over {type(self._codes).__name__} does not know how frequent tokens are: set "
-                "own_rows, or head: {class_path: SoftmaxHead, init_args: {bias: true, start_at_frequencies: true}}",
-                stacklevel=2,
-            )
+        """Assign the codes."""
         self._codes.assign(self.table, vocabulary, counts, trained)
+
+    @property
+    def knows_frequencies(self) -> bool:
+        """Where it is tied: by own rows, or by digits that follow the frequencies."""
+        return not self.tied or self.table.own_rows > 0 or self._codes.follows_frequency
 
     def before_step(self, step: int, total_steps: int) -> Sequence[nn.Parameter]:
         """Let the assignment change the codes."""

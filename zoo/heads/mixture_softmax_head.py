@@ -7,9 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zoo.contracts import HeadLoss, OutputHead, OutputTable
-
-# Scores held at a time by `topk`, in numbers.
-_CHUNK_ELEMENTS = 8_000_000
+from zoo.layers.linear_cross_entropy import chunk_rows
 
 
 class MixtureSoftmaxHead(OutputHead):
@@ -68,7 +66,7 @@ class MixtureSoftmaxHead(OutputHead):
         """The k largest log-probabilities of each row and their ids, best first: all of them are computed."""
         tokens = self.table.num_rows
         best = []
-        for rows in hidden.split(max(1, _CHUNK_ELEMENTS // (tokens * self.components))):
+        for rows in hidden.split(chunk_rows(tokens * self.components)):
             weights, projected = self._parts(rows)
             scores, ids = self.table.topk(projected.flatten(0, 1), tokens)
             each = torch.empty_like(scores).scatter(1, ids, scores).log_softmax(-1)

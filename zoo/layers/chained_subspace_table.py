@@ -8,10 +8,8 @@ from torch import Tensor, nn
 
 from zoo.layers.box_softmax import draw
 from zoo.layers.digits import numbers_of
+from zoo.layers.linear_cross_entropy import chunk_rows
 from zoo.layers.subspace_table import SubspaceTable
-
-# Scores of one chunk of rows held at a time, in numbers.
-_CHUNK_ELEMENTS = 8_000_000
 
 
 class ChainedSubspaceTable(SubspaceTable):
@@ -70,7 +68,7 @@ class ChainedSubspaceTable(SubspaceTable):
         own, ids_of_cells = self.own_rows, self._ids_of_cells
         values, ids = [], []
         with torch.autocast(hidden.device.type, enabled=False):
-            for rows in hidden.split(max(1, _CHUNK_ELEMENTS // len(ids_of_cells))):
+            for rows in hidden.split(chunk_rows(len(ids_of_cells))):
                 parts = _Parts(self, rows, bias)
                 first = parts.first.log_softmax(-1)
                 tail = (first[:, own:, None] + parts.all_seconds().log_softmax(-1)).masked_fill(

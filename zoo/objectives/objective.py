@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -153,6 +154,12 @@ class Objective(LightningModule, ABC):
         head: OutputHead | None = getattr(self, "head", None)
         if head is not None and "head.bias" not in taken:
             head.use_vocabulary(self.vocabulary, counts)
+            if not self.embedding.knows_frequencies and not head.start_at_frequencies:
+                warnings.warn(
+                    "a tied softmax over these codes does not know how frequent tokens are: set "
+                    "model.embedding.own_rows, or SoftmaxHead with bias: true and start_at_frequencies: true",
+                    stacklevel=2,
+                )
 
     def _share_embedding(self) -> None:
         """Give all processes the embedding of the first: clusters that each finds for itself can differ."""

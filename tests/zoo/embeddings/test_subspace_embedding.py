@@ -58,16 +58,13 @@ def test_a_model_without_counts_keeps_the_digits_of_ids(tokenizer: Tokenizer) ->
     assert model.token_counts is None
 
 
-def test_a_tied_softmax_that_knows_no_frequencies_is_told_of(tokenizer: Tokenizer) -> None:
-    vocabulary = vocabulary_of(tokenizer)
-    counts = torch.arange(vocabulary.size)
-    embedding = SubspaceEmbedding(vocabulary.size, 8, tied=True, codes=partial(SequentialCodes, "random"))
-    with pytest.warns(UserWarning, match="does not know how frequent tokens are: set own_rows"):
-        embedding.use_vocabulary(vocabulary, counts)
-    for options in ({"tied": False}, {"own_rows": 6, "tied": True}):
-        quiet = SubspaceEmbedding(vocabulary.size, 8, codes=partial(SequentialCodes, "random"), **options)
-        quiet.use_vocabulary(vocabulary, counts)
-    SubspaceEmbedding(vocabulary.size, 8, tied=True).use_vocabulary(vocabulary, counts)
+def test_what_a_tied_softmax_knows_of_frequencies() -> None:
+    random = partial(SequentialCodes, "random")
+    assert not SubspaceEmbedding(50, 8, tied=True, codes=random).knows_frequencies
+    assert not SubspaceEmbedding(50, 8, tied=True, codes=PQCodes).knows_frequencies
+    assert SubspaceEmbedding(50, 8, codes=random).knows_frequencies, "the head has a table of its own"
+    assert SubspaceEmbedding(50, 8, own_rows=6, tied=True, codes=random).knows_frequencies
+    assert SubspaceEmbedding(50, 8, tied=True).knows_frequencies
 
 
 @pytest.mark.parametrize("codes", [SequentialCodes, ClusterCodes])

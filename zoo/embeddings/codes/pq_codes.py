@@ -76,7 +76,7 @@ def free_codes(distances: Rows) -> NDArray[np.int64]:
     """
     count, rows, base = distances.shape
     if base**count > _GRID:
-        # far more codes than rows: the nearest free ones are among the first
+        # comparing all would take too long; where most stay free the nearest free ones are among the first
         taken: dict[tuple[int, ...], None] = {}
         for row in range(rows):
             taken[next(code for code in _by_distance(distances[:, row]) if code not in taken)] = None
