@@ -1,6 +1,8 @@
 """Data modules: what a run is trained and scored on."""
 
-from zoo.data.pair_data import PairData, PairSource
+from zoo.data.pair_data import PairData
+from zoo.data.pair_mixture import PairMixture
+from zoo.data.pair_source import PairSource
 from zoo.data.pydoc_corpus import PydocCorpus
 from zoo.data.text_corpus import TextCorpus, TextSource
 from zoo.data.text_data_module import TextDataModule
@@ -9,6 +11,7 @@ from zoo.data.tokenizers import ByteLevelBPE, PretrainedTokenizer, TokenizerSour
 __all__ = [
     "ByteLevelBPE",
     "PairData",
+    "PairMixture",
     "PairSource",
     "PretrainedTokenizer",
     "PydocCorpus",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,9 +41,8 @@ def content_key(*parts: str | bytes) -> str:
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a new file beside `path` to write to; it replaces `path` only when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=_PARTIAL, suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
+    partial = path.with_name(f"{_PARTIAL}{uuid.uuid4().hex}{path.suffix}")
+    partial.touch(exist_ok=False)  # with the permissions that new files get here
     try:
         yield partial
         with partial.open("rb+") as file:

@@ -15,15 +15,22 @@ class Corpus(ABC):
     name: str
     content_hash: str
     facts: dict[str, Any]
+    num_negatives: int = 0
+    has_scores: bool = False
 
     @abstractmethod
     def column(self, name: str, split: str) -> Iterable[str]:
         """Texts of `split`.
 
         Args:
-            name: `"text"` for running text, `"query"` or `"document"` for the two sides of the pairs, in one order.
+            name: `"text"` for running text, `"query"` or `"document"` for the two sides of the pairs, in one order;
+                `"negative"` for `num_negatives` hard negatives a pair, one after the other.
             split: `train`, `validation` or `test`.
         """
+
+    def scores(self, split: str) -> Iterable[float]:
+        """A teacher's scores of each pair's document and hard negatives, one after the other, where there are some."""
+        return ()
 
     @abstractmethod
     def tokenizer_texts(self) -> Iterable[str]:

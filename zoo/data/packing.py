@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -75,9 +75,9 @@ class BatchSampler(Sampler[list[int]], ABC):
             ValueError: if the batches are cut differently now, so that some would be seen twice and others never.
         """
         for name, now in self.state_dict().items():
-            if name != "epoch" and state[name] != now:
+            if name != "epoch" and state.get(name) != now:
                 raise ValueError(
-                    f"cannot resume within an epoch: {name} was {state[name]} and is {now} now; "
+                    f"cannot resume within an epoch: {name} was {state.get(name)} and is {now} now; "
                     f"use the data arguments and devices of the checkpoint"
                 )
         self.epoch, self.start = state["epoch"], start
@@ -161,13 +161,21 @@ class SequentialSampler(BatchSampler):
         batch_tokens: most tokens of a batch.
         rank: see `BatchSampler`; a process gets every `world_size`-th batch, and some may get one batch less.
         world_size: see `BatchSampler`.
+        starts: sequences at which a batch must begin.
     """
 
-    def __init__(self, lengths: NDArray[np.int64], batch_tokens: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        lengths: NDArray[np.int64],
+        batch_tokens: int,
+        rank: int = 0,
+        world_size: int = 1,
+        starts: Collection[int] = (),
+    ) -> None:
         super().__init__(0, rank, world_size, reshuffle=False)
         cuts, filled = [], 0
         for index, length in enumerate(lengths.tolist()):
-            if filled and filled + length > batch_tokens:
+            if filled and (filled + length > batch_tokens or index in starts):
                 cuts.append(index)
                 filled = 0
             filled += length

@@ -15,7 +15,7 @@ import xxhash
 
 from zoo.data.cache import content_key
 from zoo.data.corpus import SPLITS
-from zoo.data.files import Row, check_columns, kind_of, read_rows
+from zoo.data.files import Column, Row, check_columns, kind_of, names_of, read_rows, row_of
 
 _SPLIT_WORDS = {
     "train": ("train", "training"),
@@ -43,7 +43,7 @@ class SplitRows:
     content_hash: str
 
 
-def open_rows(path: str, config: str | None, columns: Sequence[str]) -> SplitRows:
+def open_rows(path: str, config: str | None, columns: Sequence[Column]) -> SplitRows:
     """Find the splits of `path`, and cut off those that are missing.
 
     5% of the training rows each, chosen by a hash of the row, stand in for a missing validation or test split.
@@ -109,12 +109,12 @@ def _local_files(path: str, config: str | None) -> list[Path]:
         found = sorted(Path(name) for name in glob.glob(str(expanded), recursive=True))  # noqa: PTH207
         found = [file for file in found if file.is_file()]
         if not found:
-            raise FileNotFoundError(f"no file matches {path}: correct the pattern in data.source.path")
+            raise FileNotFoundError(f"no file matches {path}: correct the pattern")
         return found
     if not _HUB_NAME.fullmatch(path) or expanded.suffix in (".txt", ".jsonl", ".csv", ".tsv", ".parquet"):
         siblings = [entry.name for entry in expanded.parent.iterdir()] if expanded.parent.is_dir() else []
         near = difflib.get_close_matches(expanded.name, siblings, n=1)
-        hint = f"did you mean {expanded.parent / near[0]}?" if near else "correct data.source.path"
+        hint = f"did you mean {expanded.parent / near[0]}?" if near else "correct the path"
         raise FileNotFoundError(f"there is no file or folder {path}: {hint}")
     return []
 
@@ -123,11 +123,11 @@ def _known_files(folder: Path) -> list[Path]:
     endings = (".txt", ".jsonl", ".csv", ".tsv", ".parquet")
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in endings)
     if not files:
-        raise FileNotFoundError(f"folder {folder} holds no {', '.join(endings)} file: correct data.source.path")
+        raise FileNotFoundError(f"folder {folder} holds no {', '.join(endings)} file: correct the path")
     return files
 
 
-def _file_readers(files: list[Path], columns: Sequence[str]) -> dict[str, Callable[[], Iterator[Row]]]:
+def _file_readers(files: list[Path], columns: Sequence[Column]) -> dict[str, Callable[[], Iterator[Row]]]:
     by_split: dict[str, list[Path]] = {}
     for file in files:
         by_split.setdefault(_split_of_name(file), []).append(file)
@@ -143,7 +143,9 @@ def _split_of_name(file: Path) -> str:
     return next((split for split, names in _SPLIT_WORDS.items() if set(names) & set(words)), "train")
 
 
-def _dataset_readers(path: str, config: str | None, columns: Sequence[str]) -> dict[str, Callable[[], Iterator[Row]]]:
+def _dataset_readers(
+    path: str, config: str | None, columns: Sequence[Column]
+) -> dict[str, Callable[[], Iterator[Row]]]:
     import datasets
 
     try:
@@ -155,11 +157,16 @@ def _dataset_readers(path: str, config: str | None, columns: Sequence[str]) -> d
 
     def reader(split: Any) -> Callable[[], Iterator[Row]]:
         check_columns(columns, split.column_names, path)
-        chosen = split.select_columns(list(dict.fromkeys(columns)))
-        return lambda: (
-            row
-            for batch in chosen.iter(batch_size=4096)
-            for row in zip(*([str(value) for value in batch[column]] for column in columns), strict=True)
-        )
+        names = names_of(columns)
+        chosen = split.select_columns(list(dict.fromkeys(names)))
+
+        def rows() -> Iterator[Row]:
+            number = 0
+            for batch in chosen.iter(batch_size=4096):
+                for values in zip(*(batch[name] for name in names), strict=True):
+                    number += 1
+                    yield row_of(values, columns, f"{path} row {number}")
+
+        return rows
 
     return {split: reader(found[split]) for split in SPLITS if split in found}

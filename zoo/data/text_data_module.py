@@ -19,12 +19,15 @@ from zoo.data.cache import atomic_path, building, cache_root, content_key
 from zoo.data.contiguous_windows import ContiguousSampler, ContiguousWindows
 from zoo.data.corpus import SPLITS, Corpus
 from zoo.data.loader import ResumableLoader
+from zoo.data.mixed_pairs import MixedPairs
+from zoo.data.mixture_sampler import MixtureSampler
 from zoo.data.packing import BatchSampler, SequentialSampler, TokenBudgetSampler
 from zoo.data.pair_packing import PairSampler
 from zoo.data.token_cache import TokenCache, open_token_cache
 from zoo.data.tokenizers import TokenizerSource, vocabulary_of
 
 Windows = TextWindows | ContiguousWindows
+Pairs = TextPairs | MixedPairs
 
 _SHORTEST = 8
 _log = logging.getLogger(__name__)
@@ -72,7 +75,7 @@ class TextDataModule(LightningDataModule, ABC):
         self.root = cache_root(cache_dir)
         self.view: DataView | None = None
         self._tokenizer: Tokenizer | None = None
-        self._datasets: dict[str, Windows | TextPairs] = {}
+        self._datasets: dict[str, Windows | Pairs] = {}
         self._description: dict[str, Any] = {}
 
     @abstractmethod
@@ -99,7 +102,7 @@ class TextDataModule(LightningDataModule, ABC):
     def token_counts(self) -> NDArray[np.int64]:
         """How often each token occurs in the training texts: (V,)."""
         dataset = self._dataset("train")
-        caches = (dataset.queries, dataset.documents) if isinstance(dataset, TextPairs) else (dataset.cache,)
+        caches = dataset.caches if isinstance(dataset, Pairs) else [dataset.cache]
         counts: NDArray[np.int64] = np.sum([cache.counts(self.vocabulary.size) for cache in caches], axis=0)
         return counts
 
@@ -145,13 +148,37 @@ class TextDataModule(LightningDataModule, ABC):
         dataset = self._dataset("test")
         if isinstance(dataset, ContiguousWindows):
             return self._loader("test", self._sampler("test", reshuffle=False))
-        return self._loader("test", SequentialSampler(dataset.lengths, self.batch_tokens, *self._rank()))
+        starts = dataset.starts if isinstance(dataset, MixedPairs) else ()
+        return self._loader("test", SequentialSampler(dataset.lengths, self.batch_tokens, *self._rank(), starts))
 
     def windows(self, cache: TokenCache) -> Windows:
         """How the texts of a split are cut into sequences; a subclass may cut them otherwise."""
         return TextWindows(cache, self.max_length)
 
-    def _dataset(self, split: str) -> Windows | TextPairs:
+    def pairs(self, corpus: Corpus, view: PairView, split: str) -> Pairs:
+        """The pairs of a split; a subclass may read them otherwise."""
+        return self.read_pairs(corpus, view, split)
+
+    def read_pairs(self, corpus: Corpus, view: PairView, split: str) -> TextPairs:
+        """Tokenise the pairs of a split of one source.
+
+        Raises:
+            ValueError: if there are none, or only one to train on.
+        """
+        queries = self._tokens(corpus, split, "query", view.query_prefix)
+        documents = self._tokens(corpus, split, "document", view.document_prefix)
+        negatives = self._tokens(corpus, split, "negative", view.document_prefix) if corpus.num_negatives else None
+        scores = _scores(corpus, split) if corpus.has_scores else None
+        pairs = TextPairs(queries, documents, self.max_length, negatives, scores)
+        _check_size(pairs, split, corpus.name)
+        if len(pairs) == 1 and split == "train":
+            raise ValueError(
+                f"the train split of {corpus.name} has one pair, whose query has nothing to choose from: add pairs, "
+                "or leave the source out"
+            )
+        return pairs
+
+    def _dataset(self, split: str) -> Windows | Pairs:
         if not self._datasets:
             raise RuntimeError("call setup_for(view) before asking for a data loader")
         return self._datasets[split]
@@ -163,8 +190,13 @@ class TextDataModule(LightningDataModule, ABC):
             return ContiguousSampler(dataset.num_windows, dataset.columns, *self._rank())
         if isinstance(dataset, TextWindows):
             return TokenBudgetSampler(dataset.lengths, self.batch_tokens, seed, *self._rank(), reshuffle)
-        queries = _text_numbers(dataset.queries, dataset.rows)
-        documents = _text_numbers(dataset.documents, dataset.rows)
+        if isinstance(dataset, MixedPairs):
+            sources = [self._pair_sampler(member, seed, reshuffle) for member in dataset.members]
+            return MixtureSampler(sources, dataset.temperature)
+        return self._pair_sampler(dataset, seed, reshuffle)
+
+    def _pair_sampler(self, pairs: TextPairs, seed: int, reshuffle: bool) -> PairSampler:
+        queries, documents = (_text_numbers(cache, pairs.rows) for cache in pairs.caches)
         return PairSampler(queries, documents, self.batch_pairs, seed, *self._rank(), reshuffle)
 
     def _loader(self, split: str, sampler: BatchSampler) -> ResumableLoader:
@@ -195,16 +227,13 @@ class TextDataModule(LightningDataModule, ABC):
                         built.save(str(partial))
         return Tokenizer.from_file(str(path))
 
-    def _open(self, corpus: Corpus, view: DataView, split: str) -> Windows | TextPairs:
-        dataset: Windows | TextPairs
+    def _open(self, corpus: Corpus, view: DataView, split: str) -> Windows | Pairs:
+        dataset: Windows | Pairs
         if isinstance(view, PairView):
-            queries = self._tokens(corpus, split, "query", view.query_prefix)
-            documents = self._tokens(corpus, split, "document", view.document_prefix)
-            dataset = TextPairs(queries, documents, self.max_length)
+            dataset = self.pairs(corpus, view, split)
         else:
             dataset = self.windows(self._tokens(corpus, split, "text"))
-        if not len(dataset):
-            raise ValueError(f"split {split!r} of {corpus.name} is empty: use more data, or choose other splits")
+        _check_size(dataset, split, corpus.name)
         if dataset.num_empty:
             _log.info("dropped %d texts of the %s split that have no tokens", dataset.num_empty, split)
         return dataset
@@ -239,25 +268,28 @@ class _Prefixed:
         return (self.prefix + text if text else text for text in self.corpus.column(self.column, self.split))
 
 
-def _counts(dataset: Windows | TextPairs) -> dict[str, int]:
+def _counts(dataset: Windows | Pairs) -> dict[str, Any]:
     """Counts of a split; tokens are those of the text, without the special ones."""
-    if not isinstance(dataset, TextPairs):
-        lengths = dataset.cache.lengths
-        return {
-            "documents": dataset.num_texts,
-            "tokens": int(lengths.sum()) - 2 * len(lengths),
-            "bytes": dataset.cache.num_bytes,
-            "windows": len(dataset),
-            "dropped_empty": dataset.num_empty,
-        }
-    caches = (dataset.queries, dataset.documents)
+    if isinstance(dataset, Pairs):
+        return dataset.counts
+    lengths = dataset.cache.lengths
     return {
-        "pairs": len(dataset),
-        "tokens": sum(int(cache.lengths.sum()) - 2 * len(cache) for cache in caches),
-        "bytes": sum(cache.num_bytes for cache in caches),
-        "truncated_texts": dataset.num_truncated,
+        "documents": dataset.num_texts,
+        "tokens": int(lengths.sum()) - 2 * len(lengths),
+        "bytes": dataset.cache.num_bytes,
+        "windows": len(dataset),
         "dropped_empty": dataset.num_empty,
     }
+
+
+def _scores(corpus: Corpus, split: str) -> NDArray[np.float32]:
+    scores = np.fromiter(corpus.scores(split), np.float32)
+    return scores.reshape(-1, 1 + corpus.num_negatives)
+
+
+def _check_size(dataset: Windows | Pairs, split: str, name: str) -> None:
+    if not len(dataset):
+        raise ValueError(f"split {split!r} of {name} is empty: use more data, or choose other splits")
 
 
 def _text_numbers(cache: TokenCache, rows: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -1,4 +1,4 @@
-"""What masked and causal language models share: a head over the vocabulary and losses of single tokens."""
+"""What masked and causal language models share: losses of single tokens."""
 
 from __future__ import annotations
 
@@ -9,23 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from zoo.contracts import (
-    EncoderOutput,
-    OutputHead,
-    PackedBatch,
-    TextView,
-    TokenLosses,
-    Vocabulary,
-)
-from zoo.objectives.factories import (
-    EmbeddingFactory,
-    EncoderFactory,
-    HeadFactory,
-    OptimizerFactory,
-    OutputMatrix,
-    ScheduleFactory,
-)
-from zoo.objectives.objective import Objective
+from zoo.contracts import EncoderOutput, PackedBatch, TokenLosses
+from zoo.objectives.factories import EmbeddingFactory, EncoderFactory, HeadFactory, OptimizerFactory, ScheduleFactory
+from zoo.objectives.vocabulary_objective import VocabularyObjective
 
 # How often a token occurs in the training texts: the classes that losses are told apart by.
 FREQUENCIES = {"frequent": (1000, math.inf), "medium": (50, 1000), "rare": (0, 50)}
@@ -33,10 +19,8 @@ FREQUENCIES = {"frequent": (1000, math.inf), "medium": (50, 1000), "rare": (0, 5
 Randomness = torch.Generator | Sequence[torch.Generator] | None
 
 
-class LanguageModel(Objective):
+class LanguageModel(VocabularyObjective):
     """An objective that predicts tokens; a subclass says which ones from what."""
-
-    head: OutputHead
 
     def __init__(
         self,
@@ -48,22 +32,8 @@ class LanguageModel(Objective):
         schedule: ScheduleFactory,
         init_from: str | None = None,
     ) -> None:
-        super().__init__(width, embedding, encoder, optimizer, schedule, init_from)
-        self._make_head = head
+        super().__init__(width, embedding, encoder, head, optimizer, schedule, init_from)
         self._sums = _no_sums()
-
-    @property
-    def view(self) -> TextView:
-        """Running text."""
-        return TextView()
-
-    def build_output(self, vocabulary: Vocabulary) -> None:
-        """The head over the embedding's own table, or over one of its own where the embedding shares none."""
-        table = self.embedding.output_table()
-        self.head = self._make_head(
-            OutputMatrix(vocabulary.size, self.width, self.embedding.init_std) if table is None else table
-        )
-        self.head.use_embedding(self.embedding)
 
     @abstractmethod
     def predict_tokens(self, batch: PackedBatch, generator: Randomness) -> tuple[EncoderOutput, Tensor, Tensor]:
@@ -82,12 +52,13 @@ class LanguageModel(Objective):
         self.report("train", {"loss": result.loss, **result.diagnostics}, batch_size=len(targets))
         return self.total_loss(result.loss, output)
 
-    def token_losses(self, batch: PackedBatch, seed: int | Sequence[int]) -> TokenLosses:
+    def token_losses(self, batch: PackedBatch, seed: int | Sequence[int], *, with_ranks: bool = False) -> TokenLosses:
         """Losses of the predicted tokens of a batch, for whole-split sums.
 
         Args:
             batch: the text.
             seed: fixes what is masked; one a sequence makes that independent of what else is in the batch.
+            with_ranks: also rank the targets, which takes one or two more passes over all scores.
         """
         if isinstance(seed, int):
             generator: Randomness = torch.Generator().manual_seed(seed)
@@ -96,10 +67,13 @@ class LanguageModel(Objective):
         with torch.no_grad():
             output, positions, targets = self.predict_tokens(batch, generator)
             sequences = torch.searchsorted(batch.cu_seqlens.to(positions.dtype), positions, right=True) - 1
-            return TokenLosses(-self.head.log_probs(output.hidden[positions], targets), targets, sequences)
+            hidden = output.hidden[positions]
+            ranks = self.head.ranks(hidden, targets) if with_ranks else None
+            return TokenLosses(-self.head.log_probs(hidden, targets), targets, sequences, ranks)
 
-    def _evaluate(self, stage: str, batch: PackedBatch, batch_idx: int) -> None:
-        losses = self.token_losses(batch, seed=batch_idx)
+    def _evaluate(self, stage: str, losses: TokenLosses) -> None:
+        if len(losses.nll) == 0:
+            return
         self.report(stage, {"loss": losses.nll.mean()}, batch_size=len(losses.nll))
         if self.token_counts is not None:
             counts = self.token_counts.to(losses.targets.device)[losses.targets]
@@ -127,12 +101,21 @@ class LanguageModel(Objective):
         self._report_by_frequency("test")
 
     def validation_step(self, batch: PackedBatch, batch_idx: int) -> None:
-        """Mean loss a predicted token, and of frequent, medium and rare ones; the same are masked every time."""
-        self._evaluate("val", batch, batch_idx)
+        """Mean loss a predicted token, and of frequent, medium and rare ones; the same are masked every time.
+
+        A head that needs calibration gets it on every other prediction of the first batch, which are then not scored.
+        """
+        if batch_idx == 0 and self.head.needs_calibration:
+            output, positions, targets = self.predict_tokens(batch, torch.Generator().manual_seed(0))
+            self.head.calibrate(output.hidden[positions[::2]], targets[::2])
+            kept = self.token_losses(batch, seed=0)
+            self._evaluate("val", TokenLosses(kept.nll[1::2], kept.targets[1::2], kept.sequences[1::2]))
+        else:
+            self._evaluate("val", self.token_losses(batch, seed=batch_idx))
 
     def test_step(self, batch: PackedBatch, batch_idx: int) -> None:
         """Mean loss a predicted token on the test split."""
-        self._evaluate("test", batch, batch_idx)
+        self._evaluate("test", self.token_losses(batch, seed=batch_idx))
 
     def predict_step(self, batch: PackedBatch, batch_idx: int) -> TokenLosses:
         """Losses of the single tokens of a batch."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -29,10 +28,13 @@ from zoo.data import TextDataModule
 from zoo.data.tokenizers import vocabulary_of
 from zoo.donor import Donor, read_donor, take_over
 from zoo.objectives.factories import EmbeddingFactory, EncoderFactory, OptimizerFactory, ScheduleFactory
+from zoo.objectives.grad_cache import Embedded
+from zoo.objectives.stepping import SteppingModule
+from zoo.optim.fused import prefer_fused
 from zoo.optim.groups import by_role
 
 
-class Objective(LightningModule, ABC):
+class Objective(SteppingModule, ABC):
     """A model that is put together in `build`, when the vocabulary is known, and trained by a subclass's loss.
 
     Attributes:
@@ -101,6 +103,7 @@ class Objective(LightningModule, ABC):
         self.embedding = self._make_embedding(vocabulary.size, self.width)
         self.encoder = self._make_encoder(self.width)
         self.build_output(vocabulary)
+        self.keep_from_broadcasts()
         self.tokenizer, self.max_length, self.vocabulary = tokenizer, max_length, vocabulary
 
     @abstractmethod
@@ -121,8 +124,18 @@ class Objective(LightningModule, ABC):
         return output
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One optimizer over the role groups, one schedule by step."""
+        """One optimizer over the role groups, one schedule by step.
+
+        Raises:
+            ValueError: if the schedule has no end, or losses are scaled (16-mixed) under a table that steps itself.
+        """
+        if self.self_updating and str(self.trainer.precision).startswith("16"):
+            raise ValueError(
+                f"precision {self.trainer.precision} scales losses, which a table that steps itself cannot undo: "
+                "set trainer.precision to bf16-mixed or 32-true"
+            )
         optimizer = self._make_optimizer(by_role(self))
+        prefer_fused(optimizer)
         total = self.trainer.estimated_stepping_batches
         if total == float("inf"):
             raise ValueError("the schedule needs an end: set trainer.max_steps or trainer.max_epochs")
@@ -135,6 +148,7 @@ class Objective(LightningModule, ABC):
 
         A resumed run has both from its checkpoint.
         """
+        self.check_self_updating()
         if self.trainer.ckpt_path is not None or self.tokens_seen > 0:
             return
         donor = None if self.init_from is None else read_donor(self.init_from)
@@ -152,8 +166,11 @@ class Objective(LightningModule, ABC):
             self.embedding.use_vocabulary(self.vocabulary, counts, trained)
             self._share_embedding()
         head: OutputHead | None = getattr(self, "head", None)
-        if head is not None and "head.bias" not in taken:
-            head.use_vocabulary(self.vocabulary, counts)
+        if head is None:
+            return
+        head.use_vocabulary(self.vocabulary, counts)
+        if "head.bias" not in taken:
+            head.start_bias(counts)
             if not self.embedding.knows_frequencies and not head.start_at_frequencies:
                 warnings.warn(
                     "a tied softmax over these codes does not know how frequent tokens are: set "
@@ -181,6 +198,7 @@ class Objective(LightningModule, ABC):
         """Seed each step by what came before it, so that a resumed run masks and drops as an uninterrupted one does."""
         numbers = np.random.SeedSequence([self._seed, self.tokens_seen, self.global_rank])
         torch.manual_seed(int(numbers.generate_state(1)[0]))
+        self.encoder.before_step(self.trainer.global_step)
         anew = self.embedding.before_step(self.trainer.global_step, self._total_steps)
         if anew:
             self._share_embedding()
@@ -190,7 +208,7 @@ class Objective(LightningModule, ABC):
 
     def report(self, stage: str, values: Mapping[str, Tensor], *, batch_size: int) -> None:
         """Log `values` as `stage/name`; validation means are weighted by `batch_size` and taken over processes."""
-        training = stage == "train"
+        training = stage.startswith("train")
         for name, value in values.items():
             self.log(
                 f"{stage}/{name}",
@@ -202,13 +220,22 @@ class Objective(LightningModule, ABC):
                 sync_dist=not training,
             )
 
-    def total_loss(self, task_loss: Tensor, output: EncoderOutput) -> Tensor:
-        """Task loss plus the encoder's own losses, each of them logged apart."""
-        if output.aux_losses:
-            self.report("train_aux", output.aux_losses, batch_size=1)
-        if output.diagnostics:
-            self.report("train_encoder", output.diagnostics, batch_size=1)
-        return torch.stack([task_loss, *output.aux_losses.values()]).sum() if output.aux_losses else task_loss
+    def total_loss(self, task_loss: Tensor, *outputs: EncoderOutput | Embedded) -> Tensor:
+        """Task loss plus the encoder's own losses, each of them logged apart.
+
+        Args:
+            task_loss: what the objective minimises.
+            outputs: one a forward pass; the losses of several are added up, diagnostics averaged.
+        """
+        aux = {name: torch.stack([each.aux_losses[name] for each in outputs]).sum() for name in outputs[0].aux_losses}
+        diagnostics = {
+            name: torch.stack([each.diagnostics[name] for each in outputs]).mean() for name in outputs[0].diagnostics
+        }
+        if aux:
+            self.report("train_aux", aux, batch_size=1)
+        if diagnostics:
+            self.report("train_encoder", diagnostics, batch_size=1)
+        return torch.stack([task_loss, *aux.values()]).sum() if aux else task_loss
 
     def count_tokens(self, *batches: PackedBatch) -> None:
         """Add the tokens of a training step to `tokens_seen`; call once a step on every process."""

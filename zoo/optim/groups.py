@@ -15,8 +15,16 @@ def by_role(module: nn.Module) -> list[dict[str, Any]]:
 
     `vocabulary`: matrices held by a module whose `parameter_role` says so (embeddings and output tables);
     `matrix`: every other parameter of two or more dimensions; `vector`: biases and gains.
+    A stack of copies has the role of one copy: the `stacked_dims` of its module are the leading dimensions that number
+    them.
+    A module with an `own_learning_rate` steps weights of its own that are no parameters: it has a group of role `own`
+    without parameters, whose learning rate a schedule changes like any other.
     Vectors and vocabularies have `weight_decay` 0: decay would pull rare rows, which get no gradient, to 0.
     A role belongs to the module that holds the parameter: sharding replaces parameters and drops their attributes.
+
+    Each group with parameters says in `layers` the layer of each: 1 to L in what a module holds as its list of
+    `layers`; 0 in embeddings and in the `input_parts` of that module, the names of what it does before the first
+    layer; L elsewhere.
 
     A group of role `vocabulary` says more of its parameters:
 
@@ -40,12 +48,35 @@ def by_role(module: nn.Module) -> list[dict[str, Any]]:
     """
     owners = _owners(module)
     groups: list[dict[str, Any]] = _vocabulary_groups(module, owners)
+    for owner in module.modules():
+        if hasattr(owner, "own_learning_rate"):
+            groups.append({"role": "own", "params": [], "lr": owner.own_learning_rate})
     for role in ("matrix", "vector"):
         parameters = [p for p, owner in owners.items() if _role(owner, p) == role]
         if parameters:
             decay = {"weight_decay": 0.0} if role == "vector" else {}
             groups.append({"role": role, "params": parameters, **decay})
+    depths = _depths(module)
+    last = max(depths.values(), default=0)
+    for group in groups:
+        if group["params"]:
+            group["layers"] = [depths.get(parameter, last) for parameter in group["params"]]
     return groups
+
+
+def _depths(module: nn.Module) -> dict[nn.Parameter, int]:
+    """Layer of each parameter that is in a layer or before the first."""
+    depths: dict[nn.Parameter, int] = {}
+    for owner in module.modules():
+        layers = getattr(owner, "layers", None)
+        if isinstance(layers, nn.ModuleList):
+            for depth, layer in enumerate(layers, start=1):
+                depths |= {p: depth for p in layer.parameters() if p not in depths}
+            for name in getattr(owner, "input_parts", ()):
+                depths |= dict.fromkeys(owner.get_submodule(name).parameters(), 0)
+        if getattr(owner, "vocabulary_side", None) == "input":
+            depths |= dict.fromkeys(owner.parameters(), 0)
+    return depths
 
 
 def _owners(module: nn.Module) -> dict[nn.Parameter, nn.Module]:
@@ -94,6 +125,6 @@ def _vocabulary_groups(module: nn.Module, owners: dict[nn.Parameter, nn.Module])
 
 
 def _role(owner: nn.Module, parameter: nn.Parameter) -> str:
-    if parameter.ndim < 2:
+    if parameter.ndim - getattr(owner, "stacked_dims", 0) < 2:
         return "vector"
     return str(getattr(owner, "parameter_role", "matrix"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from zoo import checkpoint
@@ -52,6 +53,31 @@ def published(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) ->
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=72, max_position_embeddings=16, **sizes)).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return str(folder)
+
+
+@pytest.fixture
+def with_experts(tokenizer: Tokenizer, tmp_path: Path) -> str:
+    """The folder of a small nomic-embed-text-v2-moe: two layers, the second of which has experts."""
+    D, F, E = 16, 24, 4
+    block = {"attn.Wqkv": (3 * D, D), "attn.out_proj": (D, D), "norm1": (D,), "norm2": (D,)}
+    dense = {"mlp.fc1": (F, D), "mlp.fc2": (D, F)}
+    shapes = {f"encoder.layers.{i}.{name}.weight": shape for i in range(2) for name, shape in block.items()}
+    shapes |= {f"encoder.layers.0.{name}.weight": shape for name, shape in dense.items()}
+    shapes |= {"emb_ln.weight": (D,), "embeddings.word_embeddings.weight": (72, D)}
+    shapes |= {name.replace("weight", "bias"): shape[:1] for name, shape in shapes.items() if "word" not in name}
+    experts = {"router.layer.weight": (E, D), "experts.mlp.w1": (E * F, D), "experts.mlp.w2": (E * F, D)}
+    shapes |= {f"encoder.layers.1.mlp.{name}": shape for name, shape in {**experts, "experts.bias": (D,)}.items()}
+    config = {"n_embd": D, "n_inner": F, "num_experts": E, "n_head": 2, "n_layer": 2, "moe_top_k": 2}
+    config |= {"moe_every_n_layers": 2, "rotary_emb_fraction": 1, "n_positions": 16, "type_vocab_size": 1}
+    torch.manual_seed(0)
+    folder = tmp_path / "nomic"
+    folder.mkdir()
+    tensors = {name: torch.randn(shape) for name, shape in shapes.items()}
+    save_file({**tensors, "embeddings.token_type_embeddings.weight": torch.ones(1, D)}, folder / "model.safetensors")
+    kind = {"model_type": "nomic_bert", "activation_function": "gelu"}
+    (folder / "config.json").write_text(json.dumps({**kind, **config}))
     tokenizer.save(str(folder / "tokenizer.json"))
     return str(folder)
 
@@ -158,6 +184,16 @@ def test_a_hugging_face_encoder(published: str, zoo: Zoo, text: list[str], capfd
         assert facts(codes)["adapted_from"]["taken"] == ["encoder"]
     own = places_of("PQCodes").argsort()[:12]
     assert torch.equal(part("PQCodes", "embedding")["embedding.table.own.matrix"], found.rows[own])
+
+
+def test_a_hugging_face_encoder_with_experts(with_experts: str, zoo: Zoo, text: list[str]) -> None:
+    found = read_pretrained(with_experts)
+    assert zoo("adapt", with_experts, *text, *STILL, "--run_dir", "run") == 0
+    assert torch.equal(part("run", "embedding")["embedding.table.matrix"], found.rows)
+    encoder = part("run", "encoder")
+    assert int(encoder.pop("encoder.pending").sum()) > 0, "it was trained: experts were counted"
+    assert equal(encoder, {f"encoder.{n}": t for n, t in found.encoder_state.items() if n != "pending"})
+    assert checkpoint.load("run").max_length == 16
 
 
 def test_an_adapted_run_is_scored_and_compared(trained: str, zoo: Zoo, capfd: pytest.CaptureFixture[str]) -> None:

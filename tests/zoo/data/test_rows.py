@@ -65,7 +65,7 @@ def test_no_training_rows(write_lines: Write) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("trian.txt", r"did you mean .*train\.txt"), ("*.csv", "no file matches"), ("nowhere/x.txt", "correct data")],
+    [("trian.txt", r"did you mean .*train\.txt"), ("*.csv", "no file matches"), ("nowhere/x.txt", "correct the path")],
 )
 def test_missing_files(write_lines: Write, name: str, message: str) -> None:
     folder = write_lines("train.txt", ["a"]).parent
