@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,51 +18,65 @@ Heads = Float[Tensor, "tokens heads head_dim"]
 _VARLEN_DTYPES = (torch.bfloat16, torch.float16)
 
 
-def packed_attention(query: Heads, key: Heads, value: Heads, layout: Layout) -> Heads:
+def packed_attention(query: Heads, key: Heads, value: Heads, layout: Layout, window: int | None = None) -> Heads:
     """`softmax(Q K^T / sqrt(head_dim)) V` inside each sequence of a packed batch.
 
     On CUDA in half precision one variable-length kernel does the whole batch. Elsewhere sequences of equal length that
-    stand side by side are one call, and no token is padded.
+    stand side by side are one call, and no token is padded; of those longer than a window all scores are computed.
 
     Args:
         query: queries of all sequences, end to end.
         key: keys.
         value: values.
         layout: offsets of the sequences and whether attention is causal.
+        window: how many tokens a token sees on each side of it that it may see; all of them if None.
     """
     if query.is_cuda and query.dtype in _VARLEN_DTYPES:
-        return _varlen_attention(query, key, value, layout)
+        return _varlen_attention(query, key, value, layout, window)
     outputs = []
     runs = [(length, len(list(run))) for length, run in groupby(layout.lengths.tolist())]
     sizes = [length * count for length, count in runs]
     parts = zip(query.split(sizes), key.split(sizes), value.split(sizes), runs, strict=True)
     for q, k, v, (length, count) in parts:
         stacked = [t.unflatten(0, (count, length)).transpose(1, 2) for t in (q, k, v)]
-        outputs.append(_dense_attention(*stacked, causal=layout.causal).transpose(1, 2).flatten(0, 1))
+        mixed = _dense_attention(*stacked, causal=layout.causal, window=window)
+        outputs.append(mixed.transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs)
 
 
-def _varlen_attention(query: Heads, key: Heads, value: Heads, layout: Layout) -> Heads:
+def _varlen_attention(query: Heads, key: Heads, value: Heads, layout: Layout, window: int | None) -> Heads:
     from torch.nn.attention.varlen import varlen_attn
 
     offsets, longest = layout.cu_seqlens, layout.max_seqlen
-    window = (-1, 0) if layout.causal else (-1, -1)
-    out = varlen_attn(query, key, value, offsets, offsets, longest, longest, window_size=window)
+    side = -1 if window is None else window  # -1: without an end
+    sides = (side, 0) if layout.causal else (side, side)
+    out = varlen_attn(query, key, value, offsets, offsets, longest, longest, window_size=sides)
     assert isinstance(out, Tensor)
     return out
 
 
-def _dense_attention(query: Tensor, key: Tensor, value: Tensor, *, causal: bool) -> Tensor:
+def _dense_attention(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, window: int | None) -> Tensor:
+    length = query.shape[2]
+    near = window if window is not None and length > window + 1 else None  # who is seen, where that is not all
     # On a CPU the backward pass of the fused kernel is 1.5 to 2.5 times slower in bfloat16 than plain products
     # (sequences of up to 512 tokens); forward alone and in float32 the fused kernel is the faster one.
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad and query.shape[2] <= 512:
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16 and query.requires_grad and length <= 512:
         scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-        if causal:
-            length = query.shape[2]
-            scores = scores + torch.full((length, length), float("-inf"), dtype=scores.dtype).triu(1)
+        if causal or near is not None:
+            scores = scores.masked_fill(~_visible(length, causal, near, query.device), float("-inf"))
         mixed: Tensor = scores.softmax(-1) @ value
         return mixed
-    return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    if near is None:
+        return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=_visible(length, causal, near, query.device))
+
+
+def _visible(length: int, causal: bool, window: int | None, device: torch.device) -> Bool[Tensor, "queries keys"]:
+    """Which keys each query may see."""
+    seen = torch.ones(length, length, dtype=torch.bool, device=device)
+    if window is not None:
+        seen = seen.tril(window).triu(-window)
+    return seen.tril() if causal else seen
 
 
 class SelfAttention(nn.Module):
@@ -73,9 +87,14 @@ class SelfAttention(nn.Module):
         num_heads: number of heads.
         bias: whether the two projections have biases.
 
+    Attributes:
+        window: how many tokens a token sees on each side; all of its text if None. The positions of a body set it.
+
     Raises:
         ValueError: if `width` cannot be split into heads.
     """
+
+    window: int | None = None
 
     def __init__(self, width: int, num_heads: int, bias: bool = False) -> None:
         super().__init__()
@@ -94,5 +113,5 @@ class SelfAttention(nn.Module):
         query_key, value = qkv.split((2 * self.num_heads, self.num_heads), dim=1)
         rotated = query_key if rotation is None else rotate(query_key, rotation)
         query, key = rotated.chunk(2, dim=1)
-        mixed: Tensor = self.out(packed_attention(query, key, value, layout).flatten(1))
+        mixed: Tensor = self.out(packed_attention(query, key, value, layout, self.window).flatten(1))
         return mixed

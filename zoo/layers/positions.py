@@ -27,3 +27,11 @@ class Positions(nn.Module, ABC):
             layout: offsets of the sequences.
             dtype: type of the embedded input; angles are float32 at least.
         """
+
+    def window(self, layer: int) -> int | None:
+        """How many tokens a token sees on each side in a layer, counted from 0; None where it sees its whole text."""
+        return None
+
+    def rotations(self, layout: Layout, dtype: torch.dtype, num_layers: int) -> list[Rotation | None]:
+        """`rotation` for each layer, the same for all unless a subclass says otherwise."""
+        return [self.rotation(layout, dtype)] * num_layers

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from zoo.contracts import JsonDict
-from zoo.pretrained import bert
+from zoo.pretrained import bert, modernbert, nomic_bert
 from zoo.pretrained.folders import Folder, find_folder, read_config, read_tensors, read_tokenizer
 
 # model_type of a config.json -> the module that maps its names and numbers to ours
-_FAMILIES: dict[str, ModuleType] = dict.fromkeys(bert.MODEL_TYPES, bert)
+_FAMILIES: dict[str, ModuleType] = {
+    model_type: family for family in (bert, nomic_bert, modernbert) for model_type in family.MODEL_TYPES
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,10 @@ class Pretrained:
 
 
 def read_pretrained(name_or_path: str | Path) -> Pretrained:
-    """Read BERT, RoBERTa or XLM-R weights into the terms of `DenseEncoder`, so that hidden vectors stay the same.
+    """Read a pretrained encoder into the terms of ours, so that hidden vectors stay the same.
+
+    BERT, RoBERTa, XLM-R, NomicBERT (both layouts) and ModernBERT become a `DenseEncoder`, NomicBERT with experts a
+    `MoEEncoder`.
 
     Only the encoder is read: poolers and heads of tasks are left out, and of a sentence-transformers folder what
     follows its transformer. All tokens are of type 0. Dropout of attention probabilities has no counterpart here.

@@ -21,14 +21,15 @@ Make = Callable[..., PackedBatch]
 Triple = tuple[Tensor, Tensor, Tensor]
 
 
-def one_by_one(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
+def one_by_one(query: Tensor, key: Tensor, value: Tensor, layout: Layout, window: int | None = None) -> Tensor:
     """Softmax attention with a loop over sequences, heads and queries."""
     out = torch.zeros_like(query)
     offsets = layout.cu_seqlens.tolist()
     for start, end in pairwise(offsets):
         for head in range(query.shape[1]):
             for i in range(start, end):
-                seen = slice(start, i + 1 if layout.causal else end)
+                first, last = (start, end) if window is None else (max(start, i - window), min(end, i + window + 1))
+                seen = slice(first, min(last, i + 1) if layout.causal else last)
                 scores = key[seen, head] @ query[i, head] / query.shape[2] ** 0.5
                 out[i, head] = scores.softmax(0) @ value[seen, head]
     return out
@@ -51,8 +52,10 @@ def doubled(given: Triple) -> Triple:
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("window", [None, 1, 3])
 def test_equals_one_sequence_at_a_time(
     lengths: list[int],
+    window: int | None,
     causal: bool,
     dtype: torch.dtype,
     grad: bool,
@@ -62,7 +65,7 @@ def test_equals_one_sequence_at_a_time(
     layout = make_batch(lengths).layout(causal=causal)
     given = inputs(sum(lengths), dtype, grad)
     exact = doubled(given)
-    actual, expected = packed_attention(*given, layout), one_by_one(*exact, layout)
+    actual, expected = packed_attention(*given, layout, window), one_by_one(*exact, layout, window)
     assert_close(actual, expected, dtype)
     if grad:
         direction = torch.randn(actual.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -75,24 +78,26 @@ def test_equals_one_sequence_at_a_time(
 
 
 @pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("window", [None, 64])
 def test_long_sequences_in_half_precision_take_the_fused_kernel(
-    causal: bool, make_batch: Make, assert_close: Callable[..., None]
+    window: int | None, causal: bool, make_batch: Make, assert_close: Callable[..., None]
 ) -> None:
     layout = make_batch([513]).layout(causal=causal)
     given = inputs(513, torch.bfloat16, grad=True)
     exact = doubled(given)
-    assert_close(packed_attention(*given, layout), packed_attention(*exact, layout), torch.bfloat16)
+    assert_close(packed_attention(*given, layout, window), packed_attention(*exact, layout, window), torch.bfloat16)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: compares its kernel with the one of the CPU")
 @pytest.mark.parametrize("causal", [False, True])
-def test_gpu_equals_cpu(causal: bool, make_batch: Make, assert_close: Callable[..., None]) -> None:
+@pytest.mark.parametrize("window", [None, 64])
+def test_gpu_equals_cpu(window: int | None, causal: bool, make_batch: Make, assert_close: Callable[..., None]) -> None:
     batch = make_batch([3, 70, 70, 129])
     q, k, v = torch.randn(3, 272, 4, 64, generator=torch.Generator().manual_seed(0)).bfloat16().cuda()
     given = (q.requires_grad_(), k.requires_grad_(), v.requires_grad_())
     exact = doubled(given)
-    actual = packed_attention(*given, batch.to("cuda").layout(causal=causal))
-    expected = packed_attention(*exact, batch.layout(causal=causal))
+    actual = packed_attention(*given, batch.to("cuda").layout(causal=causal), window)
+    expected = packed_attention(*exact, batch.layout(causal=causal), window)
     assert_close(actual.cpu(), expected, torch.bfloat16)
     actual.float().square().sum().backward()
     expected.square().sum().backward()
