@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -108,6 +108,10 @@ class LanguageModelScore(Protocol):
     """
 
     @property
+    def calibrated(self) -> bool:
+        """Whether the model was trained by a loss that is no probability, and became one by a fitted sharpness."""
+
+    @property
     def nats(self) -> float:
         """Summed negative log-likelihood."""
 
@@ -126,6 +130,14 @@ class LanguageModelScore(Protocol):
     @property
     def window_bytes(self) -> NDArray[np.int64]:
         """UTF-8 bytes of the scored tokens of each window."""
+
+    @property
+    def window_tokens(self) -> NDArray[np.int64]:
+        """Number of scored tokens of each window."""
+
+    @property
+    def window_ranking(self) -> Mapping[str, NDArray[np.float64]]:
+        """What each window adds to a mean over tokens, by its name, such as `error_at_1`."""
 
 
 class LanguageModel(Protocol):

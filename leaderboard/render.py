@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 
 import jinja2
 import yaml
@@ -33,12 +34,29 @@ def model_page(board: Board, row: Row) -> str:
 
 
 def task_page(board: Board, column: Column) -> str:
-    """The page of one task: its models, best first."""
+    """The page of one task: its models, best first, with the other scores that have an interval."""
     place = board.columns.index(column)
     scored = [(row, row.cells[place]) for row in board.rows if isinstance(row.cells[place].value, int | float)]
     sign = -1 if column.better == "higher" else 1
     scored.sort(key=lambda pair: sign * float(pair[1].value or 0))
-    return _environment().get_template("task.html").render(board=board, column=column, scored=scored)
+    beside = [_beside(row, column) for row, _ in scored]
+    # the shorter first: at_5 before at_20
+    names = sorted({name for found in beside for name in found}, key=lambda name: (len(name), name))
+    rows = [
+        (row, cell, [found.get(name, (DASH, "")) for name in names])
+        for (row, cell), found in zip(scored, beside, strict=True)
+    ]
+    return _environment().get_template("task.html").render(board=board, column=column, rows=rows, names=names)
+
+
+def _beside(row: Row, column: Column) -> dict[str, tuple[str, str]]:
+    """Scores of a task beside the main one that have an interval, by name: mean over the seeds, and what it is."""
+    runs = [record.scores.all for record in row.records if record.task == column.task]
+    names = [name for name in runs[0] if all(f"{name}/low" in run for run in runs)]
+    if len(runs) > 1:
+        return {name: (score(fmean(run[name] for run in runs)), f"mean of {len(runs)} seeds") for name in names}
+    (run,) = runs
+    return {name: (score(run[name]), f"{score(run[f'{name}/low'])} to {score(run[f'{name}/high'])}") for name in names}
 
 
 def interval_text(interval: Interval | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from zoo.contracts import JsonDict, Vocabulary
+from zoo.contracts import JsonDict, SelfUpdating, Vocabulary
 from zoo.objectives.objective import Objective
 from zoo.weights import find, hash_of, read
 
@@ -72,14 +72,23 @@ def _config(objective: Objective) -> JsonDict | None:
 def describe(objective: Objective) -> JsonDict:
     """Sizes by part, axes, configuration and training facts of a built objective, as JSON values."""
     parts = {name: _count(objective, name) for name in ("embedding", "encoder", "head")}
-    seen: dict[int, torch.nn.Parameter] = {id(p): p for p in objective.parameters()}
+    weights = _weights(objective).values()
     return {
-        "parameters": {"total": sum(p.numel() for p in seen.values()), **parts},
-        "bytes": sum(p.numel() * p.element_size() for p in seen.values()),
+        "parameters": {"total": sum(number for number, _ in weights), **parts},
+        "bytes": sum(size for _, size in weights),
         "axes": _axes(objective),
         "config": _config(objective),
         "training": _facts(objective) | {"tokens_seen": objective.tokens_seen},
     }
+
+
+def _weights(module: torch.nn.Module) -> dict[int, tuple[int, int]]:
+    """Trained numbers and their bytes, by parameter; what steps itself counts as one."""
+    found = {id(p): (p.numel(), p.numel() * p.element_size()) for p in module.parameters()}
+    for part in module.modules():
+        if isinstance(part, SelfUpdating):
+            found[id(part)] = part.num_own_weights, sum(b.numel() * b.element_size() for b in part.buffers())
+    return found
 
 
 def _count(objective: Objective, part: str) -> int:
@@ -87,8 +96,8 @@ def _count(objective: Objective, part: str) -> int:
     module = getattr(objective, part, None)
     if module is None:
         return 0
-    shared = {id(p) for p in objective.embedding.parameters()} if part == "head" else set()
-    return sum(p.numel() for p in module.parameters() if id(p) not in shared)
+    shared = _weights(objective.embedding) if part == "head" else {}
+    return sum(number for key, (number, _) in _weights(module).items() if key not in shared)
 
 
 def _axes(objective: Objective) -> JsonDict:

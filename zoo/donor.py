@@ -13,7 +13,7 @@ from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.contracts import JsonDict, Vocabulary
+from zoo.contracts import Encoder, JsonDict, SelfUpdating, Vocabulary
 from zoo.weights import hash_of, read
 
 
@@ -96,9 +96,10 @@ def take_over(
 ) -> TakenOver:
     """Start the modules of a new model from those of a donor.
 
-    The encoder must be the same. An embedding is taken over if it is the same, codes included; one full table takes the
-    rows of another, whatever its class; any other embedding starts anew. So do the parts of a head that the donor has
-    not, or not in this shape. What a head shares with the embedding is the embedding's.
+    The encoder must be the same, or one that can start from such an encoder. An embedding is taken over if it is the
+    same, codes included; one full table takes the rows of another, whatever its class; any other embedding starts anew.
+    So do the parts of a head that the donor has not, or not in this shape. What a head shares with the embedding is the
+    embedding's.
 
     Args:
         modules: `embedding`, `encoder` and, where there is one, `head`.
@@ -115,14 +116,35 @@ def take_over(
             f"set data.tokenizer to PretrainedTokenizer with name_or_path {donor.path}"
         )
     found = {"embedding": _take_embedding(modules["embedding"], donor, embedding)}
-    source, target = donor.part("encoder"), modules["encoder"]
-    _check_shapes("encoder", source, target.state_dict(), donor.path)
-    target.load_state_dict(source)
-    found["encoder"] = True
+    found |= _take_encoder(modules["encoder"], donor)
     if "head" in modules:
         found |= _take_head(modules["head"], modules["embedding"], donor)
     taken = tuple(name for name, done in found.items() if done)
     return TakenOver(taken, tuple(name for name in found if name not in taken))
+
+
+def _take_encoder(module: nn.Module, donor: Donor) -> dict[str, bool]:
+    """That the encoder came from the donor, and which parts of it could not."""
+    assert isinstance(module, Encoder)
+    own = module.state_dict()
+    try:
+        source, new = module.state_from(donor.part("encoder"))
+    except ValueError as error:
+        raise ValueError(f"init_from: {donor.path}: {error}") from error
+    _check_shapes("encoder", source, {name: t for name, t in own.items() if name not in new}, donor.path)
+    module.load_state_dict({**own, **source})
+    learned = {_part(name) for name, _ in module.named_parameters() if name in new}
+    return {"encoder": True, **{f"encoder.{part}": False for part in sorted(learned)}}
+
+
+def _part(name: str) -> str:
+    """The name of a part without the number of its layer.
+
+    Example:
+        >>> _part("layers.3.feed_forward.router.linear.weight")
+        'router'
+    """
+    return name.partition("feed_forward.")[2].partition(".")[0] or name.partition(".")[0]
 
 
 def _take_embedding(module: nn.Module, donor: Donor, config: JsonDict | None) -> bool:
@@ -135,7 +157,11 @@ def _take_embedding(module: nn.Module, donor: Donor, config: JsonDict | None) ->
         return False
     if rows.shape != table.shape:
         _check_shapes("embedding", {"weight": rows}, {"weight": table}, donor.path)
-    table.copy_(rows)
+    own = [part for part in module.modules() if isinstance(part, SelfUpdating)]
+    if own:
+        own[0].take_rows(rows)
+    else:
+        table.copy_(rows)
     return True
 
 
@@ -156,9 +182,12 @@ def _take_head(head: nn.Module, embedding: nn.Module, donor: Donor) -> dict[str,
 
 
 def _full_table(state: Mapping[str, Tensor]) -> Tensor | None:
-    """The table of an embedding that has a row a token: its state is that alone, or begins with it."""
+    """The table of an embedding that has a row a token: its state is that alone, begins with it, or has its factors."""
     if "table.places" in state:
         return None
+    if "table.matrix.mixing" in state:
+        rows, mixing, shift = (state[f"table.matrix.{name}"] for name in ("rows", "mixing", "shift"))
+        return (rows @ mixing + shift)[:, : int(state["table.columns"])]
     return next((state[name] for name in ("weight", "table.matrix") if name in state), None)
 
 

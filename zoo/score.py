@@ -1,10 +1,10 @@
-"""Likelihood of texts under a trained language model."""
+"""Likelihood of texts under a trained language model, and where it ranks their tokens."""
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,13 +15,15 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from zoo import checkpoint
-from zoo.contracts import PackedBatch
+from zoo.contracts import PackedBatch, TokenLosses
 from zoo.data.tokenizers import token_bytes
 from zoo.encode import autocast, choose_device, model_name
 from zoo.objectives.language_model import LanguageModel as LanguageModelObjective
 from zoo.objectives.masked_lm import MaskedLM
 
 Kind = Literal["causal", "masked"]
+ERRORS_AT = (1, 5, 20)
+RANKING = (*(f"error_at_{k}" for k in ERRORS_AT), "mean_reciprocal_rank")
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,20 @@ class LanguageModelScore:
         window_nats: negative log-likelihood, float64 of shape (windows,).
         window_tokens: number of scored tokens, of shape (windows,).
         window_bytes: UTF-8 bytes that those tokens stand for, of shape (windows,).
+        window_ranking: by the name of the mean over tokens that they add up to, float64 of shape (windows,):
+            `error_at_1`, `error_at_5`, `error_at_20`, 1 for a token that is not among the first k;
+            `mean_reciprocal_rank`, 1 / rank.
         kind: `causal`, a likelihood of the text; `masked`, of the masked tokens given all others.
+        calibrated: whether the loss that the model was trained by is no probability, and the likelihood is that of a
+            softmax whose sharpness was fitted to validation texts.
     """
 
     window_nats: np.ndarray
     window_tokens: np.ndarray
     window_bytes: np.ndarray
+    window_ranking: Mapping[str, np.ndarray]
     kind: Kind
+    calibrated: bool = False
 
     @property
     def nats(self) -> float:
@@ -100,7 +109,7 @@ class LanguageModel:
         return "masked" if isinstance(self.objective, MaskedLM) else "causal"
 
     def score(self, texts: Sequence[str], *, stream: bool, progress: bool = False) -> LanguageModelScore:
-        """Negative log-likelihood of `texts` in windows of the model's length.
+        """Negative log-likelihood and ranks of `texts` in windows of the model's length.
 
         What is masked is drawn from the window's own tokens, so that it does not depend on what is scored beside it.
 
@@ -114,23 +123,27 @@ class LanguageModel:
         """
         sizes = torch.from_numpy(token_bytes(self.objective.tokenizer)).to(self.device)
         windows = list(self._windows(texts, stream))
-        sums = torch.zeros(3, len(windows), dtype=torch.float64)
-        done = 0
+        sums = [torch.zeros(3 + len(RANKING), 0, dtype=torch.float64)]
         self.objective.to(self.device)
         with tqdm(total=len(windows), desc="scoring", unit="window", disable=not progress) as bar:
             for group in _groups(windows, self.batch_tokens):
                 batch = PackedBatch.from_sequences(group).to(self.device)
                 with autocast(self.device, self.precision):
-                    losses = self.objective.token_losses(batch, seed=[_seed(window) for window in group])
-                values = (losses.nll.double(), torch.ones_like(losses.nll), sizes[losses.targets])
-                for row, value in enumerate(values):
-                    sums[row, done : done + len(group)] = _per_sequence(value, losses.sequences, len(group)).cpu()
-                done += len(group)
+                    seeds = [_seed(window) for window in group]
+                    losses = self.objective.token_losses(batch, seeds, with_ranks=True)
+                sums.append(_per_sequence(losses, sizes, len(group)).cpu())
                 bar.update(len(group))
-        nats, tokens, size = sums.numpy()
+        nats, tokens, size, *ranking = torch.cat(sums, 1).numpy()
         if tokens.sum() == 0 or size.sum() == 0:
             raise ValueError("the texts hold no token that could be scored")
-        return LanguageModelScore(nats, tokens.astype(np.int64), size.astype(np.int64), self.kind)
+        return LanguageModelScore(
+            nats,
+            tokens.astype(np.int64),
+            size.astype(np.int64),
+            dict(zip(RANKING, ranking, strict=True)),
+            self.kind,
+            self.objective.head.needs_calibration,
+        )
 
     def _windows(self, texts: Sequence[str], stream: bool) -> Iterator[list[int]]:
         """Token windows; a window of one token has nothing to predict from and is left out."""
@@ -145,8 +158,13 @@ class LanguageModel:
                     yield window
 
 
-def _per_sequence(values: Tensor, sequences: Tensor, count: int) -> Tensor:
-    return torch.zeros(count, dtype=torch.float64, device=values.device).index_add(0, sequences, values.double())
+def _per_sequence(losses: TokenLosses, sizes: Tensor, count: int) -> Tensor:
+    """Summed nats, tokens, bytes and what `RANKING` names: (3 + len(RANKING), count)."""
+    assert losses.ranks is not None
+    ranking = [*(losses.ranks > k for k in ERRORS_AT), losses.ranks.double().reciprocal()]
+    values = [losses.nll, torch.ones_like(losses.nll), sizes[losses.targets], *ranking]
+    rows = torch.stack([value.double() for value in values])
+    return rows.new_zeros(len(rows), count).index_add(1, losses.sequences, rows)
 
 
 def _seed(window: list[int]) -> int:

@@ -22,6 +22,7 @@ from bench.glue.data import Rows
 from bench.glue.metrics import UndefinedScoreError, score
 from bench.glue.recipe import Recipe
 from bench.glue.specs import GlueSpec
+from zoo.optim.fused import prefer_fused
 from zoo.optim.groups import by_role
 from zoo.optim.warmup_linear import WarmupLinear
 
@@ -138,6 +139,7 @@ class FineTuning:
         recipe = self._recipe
         decay, rate = recipe.weight_decay, setting.learning_rate
         optimizer = torch.optim.AdamW(by_role(model), lr=rate, weight_decay=decay)
+        prefer_fused(optimizer)
         steps = math.ceil(len(self._train.rows) / recipe.batch_size)
         schedule = WarmupLinear(optimizer, recipe.epochs * steps, warmup=recipe.warmup)
         wrapped, stepper = self._fabric.setup(model, optimizer)

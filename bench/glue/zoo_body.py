@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from bench.glue.bodies import Batch, Features
-from zoo.contracts import PackedBatch
+from zoo.contracts import OutputTable, PackedBatch, SelfUpdating
 from zoo.layers.pooling import mean_pool
 from zoo.objectives.objective import Objective
 
@@ -48,8 +49,12 @@ class ZooBody:
         return {"tokens": batch.tokens, "cu_seqlens": batch.cu_seqlens, "max_seqlen": batch.max_seqlen}
 
     def network(self) -> nn.Module:
-        """A copy of embedding and encoder."""
-        return _Packed(copy.deepcopy(self._objective.embedding), copy.deepcopy(self._objective.encoder))
+        """A copy of embedding and encoder; a table that steps itself becomes one that an optimizer trains."""
+        embedding = copy.deepcopy(self._objective.embedding)
+        table = embedding.output_table()
+        if isinstance(table, SelfUpdating):
+            embedding.use_output_table(cast(OutputTable, table.with_parameters()))
+        return _Packed(embedding, copy.deepcopy(self._objective.encoder))
 
 
 def cut(parts: Sequence[list[int]], room: int) -> list[list[int]]:

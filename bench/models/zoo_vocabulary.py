@@ -72,6 +72,6 @@ class ZooVocabulary:
 
     @property
     def _output(self) -> OutputTable | None:
-        if not isinstance(self._objective, LanguageModel) or not self._objective.head.table.scores_are_products:
-            return None
-        return self._objective.head.table
+        # a head with rows of its own has no table
+        table = getattr(self._objective.head, "table", None) if isinstance(self._objective, LanguageModel) else None
+        return table if isinstance(table, OutputTable) and table.scores_are_products else None

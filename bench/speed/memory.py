@@ -7,14 +7,13 @@ import subprocess
 import sys
 
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
 from torch.nn import functional as F
 from torch.optim import AdamW
 
-from bench.speed.peak import peak_bytes
+from bench.speed.text import numbered_words
 from zoo.contracts import PackedBatch
 from zoo.objectives.masked_lm import MaskedLM
+from zoo.peak_memory import peak_bytes
 
 HEADS = ("chunks", "logits")
 
@@ -40,7 +39,7 @@ def measure(vocabulary: int = 50_000, tokens: int = 8192, width: int = 256) -> d
 def _added_peak(head: str, vocabulary: int, tokens: int, width: int) -> int:
     before = peak_bytes()
     model = MaskedLM(width)
-    model.build(_words(vocabulary), 128)
+    model.build(numbered_words(vocabulary), 128)
     optimizer = AdamW(model.parameters(), lr=1e-4)
     batch = PackedBatch.from_sequences(list(torch.randint(5, vocabulary, (tokens // 128, 128))))
     for _ in range(3):
@@ -54,14 +53,6 @@ def _added_peak(head: str, vocabulary: int, tokens: int, width: int) -> int:
         optimizer.step()
         optimizer.zero_grad()
     return peak_bytes() - before
-
-
-def _words(vocabulary: int) -> Tokenizer:
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = special + [f"w{i}" for i in range(vocabulary - len(special))]
-    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.add_special_tokens(special)
-    return tokenizer
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.speed import child
-from bench.speed.peak import peak_bytes
+from zoo.peak_memory import peak_bytes
 
 if TYPE_CHECKING:
     from bench.speed.bag_of_tokens import BagOfTokens

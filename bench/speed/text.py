@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from zoo.data.pydoc_corpus import load_pydoc
 from zoo.data.tokenizers import ByteLevelBPE
@@ -32,3 +33,12 @@ def docstrings(count: int, cache_dir: str | None = None) -> list[str]:
 def tokenizer_for(texts: list[str], shape: Shape) -> Tokenizer:
     """A byte-level BPE tokenizer of the shape's vocabulary."""
     return ByteLevelBPE(vocab_size=shape.vocabulary).build(texts)
+
+
+def numbered_words(count: int) -> Tokenizer:
+    """A tokenizer of `count` tokens: the special ones, from 0 to 4, and words."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = special + [f"w{i}" for i in range(count - len(special))]
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(special)
+    return tokenizer

@@ -1,4 +1,4 @@
-"""The interval of a main score, from the values of single examples."""
+"""Intervals of scores, from the values of single examples."""
 
 from __future__ import annotations
 
@@ -27,3 +27,22 @@ def with_interval(scores: Scores, examples: Examples | str) -> Scores:
     # rounding may put a perfect score outside of its own interval
     within = replace(found, low=min(found.low, scores.main), high=max(found.high, scores.main))
     return replace(scores, interval=within)
+
+
+def with_ends(scores: Scores, examples: Examples) -> Scores:
+    """`scores` with the interval of another score than the main one, as the scores `NAME/low` and `NAME/high`.
+
+    Where there is none the reason stands under `NAME/interval`.
+
+    Args:
+        scores: of a task, that one among them.
+        examples: of that score.
+    """
+    name = examples.score
+    try:
+        found = interval(examples)
+    except ValueError as reason:
+        return replace(scores, absent={**scores.absent, f"{name}/{NAME}": str(reason)})
+    value = scores.all[name]
+    ends = {f"{name}/low": min(found.low, value), f"{name}/high": max(found.high, value)}
+    return replace(scores, all={**scores.all, **ends})

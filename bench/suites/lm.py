@@ -8,6 +8,10 @@ Causal and masked models have a task each (`PydocText`, `PydocTextMasked`, ...),
 A masked model sees both sides of the token that it guesses. Its sum over tokens, each masked in turn, is no probability
 of the text, so its numbers are named `pseudo_perplexity` and `pseudo_bits_per_byte` and are never comparable with those
 of a causal model (J. Salazar et al., Masked Language Model Scoring, ACL 2020, arXiv:1910.14659).
+
+A model whose loss is no probability has a `calibrated_perplexity`: that of a softmax whose sharpness was fitted to
+validation texts. Such models are trained to rank, hence, of all models, over the scored tokens of rank r:
+`error_at_k = mean(r > k)` and `mean_reciprocal_rank = mean(1 / r)`. The mean of r itself is that of a few rare tokens.
 """
 
 from __future__ import annotations
@@ -23,10 +27,12 @@ from typing import TYPE_CHECKING, Literal
 from bench.examples import Examples
 from bench.protocols import Context, LanguageModel, LanguageModelScore, Model, NotApplicableError, Outcome
 from bench.records import DataCheck, ModelInfo, Scores, TaskInfo
-from bench.suites.intervals import with_interval
+from bench.suites.intervals import with_ends, with_interval
 
 if TYPE_CHECKING:
+    import numpy as np
     from datasets import Dataset
+    from numpy.typing import NDArray
 
     from bench.data.bundle import Bundle
     from zoo.data.pydoc_splits import PydocSplits
@@ -91,15 +97,10 @@ class LanguageModelTask:
         started = time.perf_counter()
         sums = self._require(model).score(self._texts, stream=self._stream, progress=context.progress)
         seconds = time.perf_counter() - started
-        scored = sums.window_bytes > 0
-        examples = Examples.of_ratio(
-            self.info.metric,
-            sums.window_nats[scored],
-            sums.window_bytes[scored],
-            unit="window",
-            scale=1 / math.log(2),
-        )
+        examples = _by_window(self.info.metric, sums.window_nats / math.log(2), sums.window_bytes)
         scores = with_interval(summarize(sums, self._kind), examples)
+        for name, values in sums.window_ranking.items():
+            scores = with_ends(scores, _by_window(name, values, sums.window_tokens))
         return Outcome(self.info, scores, seconds, len(self._texts), len(self._texts), examples)
 
     def _require(self, model: Model) -> LanguageModel:
@@ -109,6 +110,12 @@ class LanguageModelTask:
         if found.kind != self._kind:
             raise NotApplicableError(f"scores {self._kind} language models; this one is {found.kind}")
         return found
+
+
+def _by_window(name: str, sums: NDArray[np.float64], sizes: NDArray[np.int64]) -> Examples:
+    """A score that is a ratio of sums over windows; a window without anything to divide by is none."""
+    scored = sizes > 0
+    return Examples.of_ratio(name, sums[scored], sizes[scored], unit="window")
 
 
 def summarize(sums: LanguageModelScore, kind: Kind) -> Scores:
@@ -125,7 +132,8 @@ def summarize(sums: LanguageModelScore, kind: Kind) -> Scores:
         bits_per_byte,
         {
             f"{prefix}bits_per_byte": bits_per_byte,
-            f"{prefix}perplexity": math.exp(sums.nats / sums.tokens),
+            f"{prefix}{'calibrated_' if sums.calibrated else ''}perplexity": math.exp(sums.nats / sums.tokens),
+            **{name: math.fsum(values) / sums.tokens for name, values in sums.window_ranking.items()},
             "nats": sums.nats,
             "tokens": sums.tokens,
             "bytes": sums.bytes,
@@ -171,7 +179,7 @@ def _info(name: str, kind: Kind, dataset: str, revision: str) -> TaskInfo:
         metric="bits_per_byte" if kind == "causal" else "pseudo_bits_per_byte",
         higher_is_better=False,
         languages=("eng-Latn",),
-        scoring="zoo lm 2",
+        scoring="zoo lm 3",
     )
 
 

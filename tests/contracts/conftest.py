@@ -14,16 +14,18 @@ from zoo.contracts import Encoder, OutputHead, OutputTable, TokenEmbedding
 from zoo.data import TextDataModule, TokenizerSource
 from zoo.embeddings.codes.code_assignment import CodeAssignment
 from zoo.layers.feed_forward import FeedForward
+from zoo.layers.moe.balance import Balance
 from zoo.layers.positions import Positions
-from zoo.objectives import InfoNCE
 from zoo.objectives.objective import Objective
+from zoo.objectives.pair_loss import PairLoss
 from zoo.optim.schedule import Schedule
 
 CONTRACTS: dict[str, type] = {
     "embedding_class": TokenEmbedding,
-    "table_class": OutputTable,
+    "any_table_class": OutputTable,
     "codes_class": CodeAssignment,
     "encoder_class": Encoder,
+    "balance_class": Balance,
     "head_class": OutputHead,
     "feed_forward_class": FeedForward,
     "positions_class": Positions,
@@ -32,7 +34,7 @@ CONTRACTS: dict[str, type] = {
     "objective_class": Objective,
     "data_class": TextDataModule,
     "tokenizer_class": TokenizerSource,
-    "loss_class": InfoNCE,
+    "loss_class": PairLoss,
 }
 
 

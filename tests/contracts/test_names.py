@@ -62,6 +62,10 @@ def test_short_name_means_this_class(all_variants: dict[str, list[type]]) -> Non
             encoder = {"class_path": "DenseEncoder", "init_args": {place: variant.__name__}}
             config = _parse(parser, {"encoder": encoder})
             assert _reexported(config.init_args.encoder.init_args[place].class_path, variant)
+    for variant in all_variants["balance_class"]:
+        encoder = {"class_path": "MoEEncoder", "init_args": {"mixture": {"balance": variant.__name__}}}
+        config = _parse(parser, {"encoder": encoder})
+        assert _reexported(config.init_args.encoder.init_args.mixture.balance.class_path, variant)
 
 
 @pytest.mark.parametrize("name", ["AdamW", "SGD", "Adam"])
@@ -89,6 +93,7 @@ def test_listing_shows_what_the_imports_show(all_variants: dict[str, list[type]]
         "embedding": "embedding_class",
         "codes": "codes_class",
         "encoder": "encoder_class",
+        "balance": "balance_class",
         "feed-forward": "feed_forward_class",
         "positions": "positions_class",
         "head": "head_class",

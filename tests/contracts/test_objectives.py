@@ -35,7 +35,9 @@ def batch_for(objective: Objective, make_batch: Make) -> PackedBatch | PairBatch
 
 def outputs(objective: Objective, make_batch: Make) -> Tensor:
     result = objective.predict_step(batch_for(objective, make_batch), 0)
-    return result.nll if isinstance(objective, LanguageModel) else torch.cat(result)
+    if isinstance(objective, LanguageModel):
+        result = result.nll
+    return result if isinstance(result, Tensor) else torch.cat(result)
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from leaderboard import render
-from leaderboard.aggregate import Board
+from leaderboard.aggregate import Board, aggregate
 from leaderboard.cells import Cell, Column
 from leaderboard.chart import chart
+from leaderboard.load import Results
 
 Parse = Callable[[str], Any]
 
@@ -98,3 +99,35 @@ def test_missing_and_inapplicable_differ() -> None:
     assert render.cell_text(column, Cell(None)) == "—"
     assert render.cell_text(column, Cell(None, applicable=False)) == "n/a"
     assert render.cell_text(column, Cell(0.0)) == "0.0000"
+
+
+def test_task_page_shows_other_scores_that_have_an_interval(make_record: Callable[..., Any], parse: Parse) -> None:
+    record = make_record("full", "PydocBits", 1.25)
+    errors = {"error_at_20": 0.4, "error_at_5": 0.5, "error_at_5/low": 0.45, "error_at_5/high": 0.55}
+    ends = {"error_at_20/low": 0.3, "error_at_20/high": 0.6}
+    record = replace(record, scores=replace(record.scores, all={**record.scores.all, **errors, **ends}))
+    other = make_record("tied", "PydocBits", 1.5)
+    board = aggregate(Results((record, other), (), None))
+    column = next(column for column in board.columns if column.task == record.task)
+    page = parse(render.task_page(board, column))
+    head, first, second = page.rows
+    assert head[4:] == ["error_at_5", "error_at_20", "Note"]
+    assert first[4:6] == ["0.5000", "0.4000"]
+    assert second[4:6] == ["—", "—"]
+    assert "0.4500 to 0.5500" in page.attributes("title")
+
+
+def test_other_scores_of_seeds_are_means(
+    make_record: Callable[..., Any], model: Callable[..., Any], parse: Parse
+) -> None:
+    records = []
+    for seed, error in ((1, 0.4), (2, 0.6)):
+        known = replace(model("full", seed), config={"seed_everything": seed})
+        record = make_record(known, "PydocBits", 1.25)
+        more = {"error_at_5": error, "error_at_5/low": error - 0.1, "error_at_5/high": error + 0.1}
+        records.append(replace(record, scores=replace(record.scores, all={**record.scores.all, **more})))
+    board = aggregate(Results(tuple(records), (), None))
+    column = next(column for column in board.columns if column.task == records[0].task)
+    page = parse(render.task_page(board, column))
+    assert [row[4] for row in page.rows] == ["error_at_5", "0.5000"]
+    assert "mean of 2 seeds" in page.attributes("title")

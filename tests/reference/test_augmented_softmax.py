@@ -59,7 +59,7 @@ def test_equals_the_direct_form_with_gradients(
     b = torch.randn(V, dtype=torch.float64, requires_grad=True) if biased else None
     y = {"random": torch.randint(V, (30,)), "one": torch.full((30,), 3), "distinct": torch.randperm(V)[:30]}[targets]
     expected, kl = direct(h, w, table, y, b, tau, 3.0, attached)
-    found, divergence = augmented_cross_entropy(h, w, table, y, b, temperature=tau, strength=3.0, attached=attached)
+    found, _, divergence = augmented_cross_entropy(h, w, table, y, b, temperature=tau, strength=3.0, attached=attached)
     assert float(kl.detach()) >= 0
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
     torch.testing.assert_close(divergence, kl.detach(), rtol=0, atol=1e-12)
@@ -75,12 +75,12 @@ def test_the_teacher_comes_first_and_the_divergence_vanishes_at_the_teacher() ->
     torch.manual_seed(0)
     w, vectors, y = torch.randn(V, D), torch.randn(V, D), torch.randint(V, (20,))
     h = torch.randn(20, D)
-    _, forward = augmented_cross_entropy(h, w, vectors, y, temperature=2.0)
+    _, _, forward = augmented_cross_entropy(h, w, vectors, y, temperature=2.0)
     student, teacher = (h @ w.T / 2).log_softmax(-1), (vectors[y] @ vectors.T / 2).log_softmax(-1)
     torch.testing.assert_close(forward, F.kl_div(student, teacher, log_target=True, reduction="batchmean"))
     reverse = F.kl_div(teacher, student, log_target=True, reduction="batchmean")
     assert abs(float(forward - reverse)) > 0.01
-    _, none = augmented_cross_entropy(vectors[y], vectors, vectors, y, temperature=2.0)
+    _, _, none = augmented_cross_entropy(vectors[y], vectors, vectors, y, temperature=2.0)
     assert abs(float(none)) < 1e-6
 
 

@@ -59,6 +59,8 @@ def test_equals_two_softmaxes_with_gradients(vocab: int, own: int, free: bool) -
     assert float((ours - slow).detach().abs()) < 1e-10
     for mine, other in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(slow, leaves), strict=True):
         torch.testing.assert_close(mine, other, rtol=0, atol=1e-10)
+    better = every > every.gather(1, targets[:, None])
+    assert torch.equal(table.ranks(hidden, targets, bias), 1 + better.sum(1))
     values, ids = table.topk(hidden, 5, bias)
     expected = every.topk(5)
     torch.testing.assert_close(values, expected.values)

@@ -80,6 +80,9 @@ def test_best_tokens(vocab: int, tables: int, own: int, codes: str) -> None:
             values, ids = table.topk(hidden, k, bias)
             torch.testing.assert_close(values, dense.topk(k).values)
             torch.testing.assert_close(dense.gather(1, ids), values)
+        targets = torch.randint(vocab, (9,))
+        better = dense > dense.gather(1, targets[:, None])
+        assert torch.equal(table.ranks(hidden, targets, bias), 1 + better.sum(1))
 
 
 def test_marginals_of_the_digits_multiply() -> None:

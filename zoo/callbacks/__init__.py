@@ -1,1 +1,1 @@
-"""Callbacks that every training run gets."""
+"""Callbacks of training runs."""

@@ -25,7 +25,9 @@ class FiniteLoss(Callback):
         if loss.is_cuda and trainer.global_step % self.every_n_steps:
             return
         if not torch.isfinite(loss):
-            rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
+            rates = [
+                group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups if group["params"]
+            ]
             raise ValueError(
                 f"the loss is {loss.item()} at step {trainer.global_step} (learning rate {max(rates):.2g}): "
                 "lower model.optimizer.lr, lengthen model.schedule.warmup or set trainer.gradient_clip_val, "

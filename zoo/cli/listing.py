@@ -14,10 +14,11 @@ _CLASS = re.compile(r"^class (\w+)\(([^)]*)\):", re.MULTILINE)
 
 # axis -> (folder, key in a configuration, names of the contracts that a variant of it derives from)
 AXES = {
-    "objective": ("objectives", "model", {"LanguageModel", "Objective"}),
+    "objective": ("objectives", "model", {"LanguageModel", "Objective", "VocabularyObjective"}),
     "embedding": ("embeddings", "model.embedding", {"TokenEmbedding"}),
     "codes": ("embeddings/codes", "model.embedding.codes", {"CodeAssignment"}),
-    "encoder": ("encoders", "model.encoder", {"Encoder"}),
+    "encoder": ("encoders", "model.encoder", {"Encoder", "Transformer"}),
+    "balance": ("layers/moe", "model.encoder.mixture.balance", {"Balance"}),
     "feed-forward": ("layers", "model.encoder.feed_forward", {"FeedForward", "_Gated"}),
     "positions": ("layers", "model.encoder.positions", {"Positions"}),
     "head": ("heads", "model.head", {"OutputHead"}),

@@ -13,7 +13,6 @@ TRAINING_COMMANDS = {
     "test": "score a checkpoint on the test split",
     "predict": "write a checkpoint's outputs for the test split",
 }
-ADAPT = "adapt"
 
 _EPILOG = """examples:
   zoo quickstart                                      everything in one go, on an embedded corpus
@@ -21,6 +20,7 @@ _EPILOG = """examples:
   zoo fit --config recipes/masked_lm_small.yaml       train from a file
   zoo fit --model Contrastive --help                  what can be set
   zoo adapt runs/NAME --embedding SubspaceEmbedding   go on with another vocabulary table
+  zoo upcycle runs/NAME --experts 8                   go on with mixtures of experts
   zoo bench run --model runs/NAME --suite pydoc       score a run
   zoo compare tied full                               is the difference more than chance?
   zoo leaderboard build --results results --out site  a page of all results
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of everything but the training commands, whose options Lightning's parser knows."""
     import bench.cli
     import leaderboard.cli
-    from zoo.cli import adapt, doctor, export, generate, listing, quickstart
+    from zoo.cli import adapt, doctor, export, filtering, generate, listing, mine, quickstart, upcycle
 
     parser = argparse.ArgumentParser(
         prog="zoo",
@@ -42,9 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print versions and exit")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, text in (TRAINING_COMMANDS | {ADAPT: adapt.HELP}).items():
+    for name, text in (TRAINING_COMMANDS | {"adapt": adapt.HELP, "upcycle": upcycle.HELP}).items():
         commands.add_parser(name, help=text, add_help=False)
-    for module in (quickstart, listing, bench.cli, leaderboard.cli, export, generate, doctor):
+    for module in (quickstart, listing, bench.cli, leaderboard.cli, mine, filtering, export, generate, doctor):
         module.register(commands)
     return parser
 
@@ -74,10 +74,14 @@ def _dispatch(argv: list[str]) -> int:
         from zoo.cli.train import train
 
         return train(argv)
-    if argv and argv[0] == ADAPT:
+    if argv and argv[0] == "adapt":
         from zoo.cli.adapt import adapt
 
         return adapt(argv[1:])
+    if argv and argv[0] == "upcycle":
+        from zoo.cli.upcycle import upcycle
+
+        return upcycle(argv[1:])
     parser = build_parser()
     options = parser.parse_args(argv)
     if options.version:

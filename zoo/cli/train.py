@@ -15,7 +15,9 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.plugins.io import CheckpointIO
 
+import zoo.callbacks.memory_forecast
 import zoo.variants  # noqa: F401  (short class names)
 from zoo.callbacks.finite_loss import FiniteLoss
 from zoo.callbacks.run_record import RunRecord
@@ -25,6 +27,7 @@ from zoo.cli.parser import ConfigError, ConfigParser
 from zoo.cli.replaced import given_keys, restore_defaults
 from zoo.objectives.objective import Objective
 from zoo.run_folder import RunFolder, experiment_hash
+from zoo.streamed_checkpoints import StreamedCheckpoints
 from zoo.weights import read
 
 # A run without any bound on its length gets this many steps.
@@ -136,6 +139,7 @@ class TrainingCLI(LightningCLI):
                 # one line in any terminal; Lightning's other bar takes a line a metric
                 ours.append(TQDMProgressBar())
             kwargs["callbacks"] = [*given, *ours]
+            kwargs["plugins"] = _with_streamed_checkpoints(chosen.plugins)
         return super().instantiate_trainer(**kwargs)
 
     def _callbacks(self, save: bool) -> list[Any]:
@@ -178,6 +182,12 @@ class TrainingCLI(LightningCLI):
         torch.save(outputs, partial)
         partial.replace(file)
         sys.stderr.write(f"zoo: predictions written to {file}\n")
+
+
+def _with_streamed_checkpoints(plugins: Any) -> list[Any]:
+    """Plugins of the trainer; a way to write checkpoints that is among them stays the only one."""
+    given = plugins if isinstance(plugins, list) else [plugins] if plugins is not None else []
+    return given if any(isinstance(plugin, CheckpointIO) for plugin in given) else [*given, StreamedCheckpoints()]
 
 
 def _settle_length(trainer: Any) -> None:

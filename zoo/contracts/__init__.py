@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.contracts.batches import DataView, Layout, PackedBatch, PairBatch, PairView, TextView, TokenLosses, Vocabulary
-from zoo.contracts.modules import Encoder, EncoderOutput, HeadLoss, OutputHead, OutputTable, TokenEmbedding
+from zoo.contracts.embeddings import OutputTable, TokenEmbedding
+from zoo.contracts.encoders import Encoder, EncoderOutput
+from zoo.contracts.heads import HeadLoss, OutputHead
+from zoo.contracts.self_updating import SelfUpdating
 
 JsonDict = dict[str, Any]
 
@@ -26,6 +29,7 @@ __all__ = [
     "PackedBatch",
     "PairBatch",
     "PairView",
+    "SelfUpdating",
     "TextView",
     "TokenEmbedding",
     "TokenLosses",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+_MULTIPLIER = 0x5851F42D4C957F2D  # Knuth's, of MMIX
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,31 @@ class PackedBatch:
         tokens = self.tokens.to(device, non_blocking=non_blocking)
         return replace(self, tokens=tokens, cu_seqlens=self.cu_seqlens.to(device, non_blocking=non_blocking))
 
+    def split(self, parts: int) -> list[PackedBatch]:
+        """`parts` batches of consecutive sequences, equally many up to one.
+
+        Args:
+            parts: how many; at least 1 and at most the number of sequences.
+        """
+        assert 1 <= parts <= self.num_sequences
+        offsets = self.cu_seqlens.tolist()
+        bounds = [self.num_sequences * part // parts for part in range(parts + 1)]
+        found = []
+        for first, last in pairwise(bounds):
+            lengths = [end - start for start, end in pairwise(offsets[first : last + 1])]
+            tokens = self.tokens[offsets[first] : offsets[last]]
+            own = self.cu_seqlens[first : last + 1] - offsets[first]
+            found.append(PackedBatch(tokens, own, max(lengths), self.continues))
+        return found
+
+    def fingerprints(self) -> Int[Tensor, " sequences"]:
+        """A number for each sequence, equal for equal sequences, on every device and process: a polynomial mod 2^64."""
+        lengths = self.cu_seqlens.diff()
+        owners = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+        places = torch.arange(len(self.tokens), device=lengths.device) - self.cu_seqlens[:-1].long()[owners]
+        powers = self.tokens.new_full((self.max_seqlen,), _MULTIPLIER).cumprod(0)
+        return self.tokens.new_zeros(len(lengths)).index_add(0, owners, (self.tokens + 1) * powers[places])
+
     def pin_memory(self) -> PackedBatch:
         """The same batch in page-locked memory (the data loader calls this where `pin_memory` is set)."""
         return replace(self, tokens=self.tokens.pin_memory(), cu_seqlens=self.cu_seqlens.pin_memory())
@@ -119,18 +147,48 @@ class PackedBatch:
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Queries and their documents: sequence i of `queries` belongs to sequence i of `documents`."""
+    """Queries and their documents: sequence i of `queries` belongs to sequence i of `documents`.
+
+    Args:
+        queries: B of them.
+        documents: the B documents, and behind them n >= 0 hard negatives a query: first the n of query 0.
+        scores: a teacher's of each query with its document (column 0) and its hard negatives; None without a teacher.
+
+    Raises:
+        ValueError: if the documents are no B (1 + n), or the scores do not fit them.
+    """
 
     queries: PackedBatch
     documents: PackedBatch
+    scores: Float[Tensor, "pairs candidates"] | None = None
+
+    def __post_init__(self) -> None:
+        pairs, documents = self.queries.num_sequences, self.documents.num_sequences
+        if documents < pairs or documents % pairs:
+            raise ValueError(
+                f"{documents} documents for {pairs} queries: give each query its document, and all queries the same "
+                "number of hard negatives"
+            )
+        if self.scores is not None and self.scores.shape != (pairs, documents // pairs):
+            raise ValueError(
+                f"scores of shape {tuple(self.scores.shape)}: give {pairs} queries {documents // pairs} each, "
+                "one for the document and one for each hard negative"
+            )
+
+    @property
+    def num_negatives(self) -> int:
+        """Hard negatives of each query n."""
+        return self.documents.num_sequences // self.queries.num_sequences - 1
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> PairBatch:
         """The same batch on `device`."""
-        return PairBatch(self.queries.to(device, non_blocking), self.documents.to(device, non_blocking))
+        scores = None if self.scores is None else self.scores.to(device, non_blocking=non_blocking)
+        return PairBatch(self.queries.to(device, non_blocking), self.documents.to(device, non_blocking), scores)
 
     def pin_memory(self) -> PairBatch:
         """The same batch in page-locked memory."""
-        return PairBatch(self.queries.pin_memory(), self.documents.pin_memory())
+        scores = None if self.scores is None else self.scores.pin_memory()
+        return PairBatch(self.queries.pin_memory(), self.documents.pin_memory(), scores)
 
 
 @dataclass(frozen=True)
@@ -162,12 +220,15 @@ class TokenLosses:
         nll: negative log-likelihood of each scored token in nats, float32.
         targets: its id.
         sequences: number of the sequence of the batch that it stands in.
+        ranks: its place among all tokens, from 1, by how the model scores them; None where that was not asked for.
     """
 
     nll: Float[Tensor, " rows"]
     targets: Int[Tensor, " rows"]
     sequences: Int[Tensor, " rows"]
+    ranks: Int[Tensor, " rows"] | None = None
 
     def to(self, device: torch.device | str) -> TokenLosses:
         """The same losses on `device` (Lightning moves predictions through this method)."""
-        return TokenLosses(self.nll.to(device), self.targets.to(device), self.sequences.to(device))
+        ranks = None if self.ranks is None else self.ranks.to(device)
+        return TokenLosses(self.nll.to(device), self.targets.to(device), self.sequences.to(device), ranks)

@@ -55,6 +55,10 @@ class TiedEmbedding(TokenEmbedding):
         """A, where there is one."""
         return tuple(self.table.project.parameters()) if isinstance(self.table, ProjectedTable) else ()
 
+    def use_output_table(self, table: OutputTable) -> None:
+        """Look rows up in `table`, which has the same shape."""
+        self.table = table
+
     def output_table(self) -> OutputTable:
         """The one table, which the head multiplies with."""
         return self.table

@@ -2,5 +2,7 @@
 
 from zoo.encoders.dense_encoder import DenseEncoder
 from zoo.encoders.lstm_encoder import LSTMEncoder
+from zoo.encoders.moe_encoder import MoEEncoder
+from zoo.encoders.ngram_encoder import NGramEncoder
 
-__all__ = ["DenseEncoder", "LSTMEncoder"]
+__all__ = ["DenseEncoder", "LSTMEncoder", "MoEEncoder", "NGramEncoder"]

@@ -6,15 +6,16 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.contracts import HeadLoss, OutputHead, OutputTable, TokenEmbedding
+from zoo.heads.softmax_head import SoftmaxHead
 from zoo.layers.augmented_cross_entropy import augmented_cross_entropy
 from zoo.layers.projected_table import ProjectedTable
 from zoo.layers.quadratic_divergence import quadratic_divergence
 
 
-class AugmentedSoftmaxHead(OutputHead):
+class AugmentedSoftmaxHead(SoftmaxHead):
     """`J = CE(y, softmax(W h + b)) + gamma tau KL(softmax(L l_y / tau) || softmax(W h / tau))`.
 
     The teacher of a target is how similar its input vector l_y is to the input vectors L of all tokens. It belongs to
@@ -28,7 +29,7 @@ class AugmentedSoftmaxHead(OutputHead):
         teacher_gradient: whether the second term also trains L through the teacher.
         form: `exact`, or `quadratic`, its limit for high temperatures without any work of N x V (in the tests less
             than 5 % off in the gradient at tau 20, and half as much at twice the tau).
-        balance: beta in [0, 1]; where it is given the loss is `(1 - beta) J + beta tau^2 V KL` in place of the sum
+        balance: beta in [0, 1]; where it is given the loss is `(1 - beta) CE + beta tau^2 V KL` in place of the sum
             above, and gamma has no part in it. At 1 words and classifier come to span one space (section 4).
 
     Raises:
@@ -51,7 +52,8 @@ class AugmentedSoftmaxHead(OutputHead):
         form: Literal["exact", "quadratic"] = "exact",
         balance: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(table, bias)
+        self.target_values = None
         if temperature <= 0 or strength < 0:
             raise ValueError(
                 f"temperature={temperature} and strength={strength}: set temperature above 0 and strength to at least 0"
@@ -65,8 +67,6 @@ class AugmentedSoftmaxHead(OutputHead):
                 f"AugmentedSoftmaxHead compares products of vectors, and {type(table).__name__} scores by chains of "
                 "digits: use SubspaceEmbedding, or SoftmaxHead"
             )
-        self.table = table
-        self.bias = nn.Parameter(torch.zeros(table.num_rows)) if bias else None
         self.strength, self.temperature = strength, temperature
         self.teacher_gradient, self.form, self.balance = teacher_gradient, form, balance
         # the part through the looked-up row of the target does not cancel
@@ -77,26 +77,28 @@ class AugmentedSoftmaxHead(OutputHead):
         """Take the teacher's vectors from `embedding`; without one they are the rows of the output table."""
         self._teacher = (embedding,)  # in a tuple, so that it does not become a part of this module
 
+    # that of the softmax would leave the augmentation out
+    sparse_loss = OutputHead.sparse_loss
+
     def loss(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> HeadLoss:
         """Mean loss in nats; the diagnostic `divergence` is the mean KL.
 
         Raises:
             ValueError: if there is no row.
         """
-        strength = self.strength * self.temperature
+        plain, strength = 1.0, self.strength * self.temperature
         if self.balance is not None:
-            strength = self.balance * self.temperature**2 * self.table.num_rows
-        if strength == 0 or not torch.is_grad_enabled():
-            plain = self.table.cross_entropy(hidden, targets, self.bias)
-            return HeadLoss(plain, plain.detach())
+            plain, strength = 1 - self.balance, self.balance * self.temperature**2 * self.table.num_rows
+        if not torch.is_grad_enabled() or (strength == 0 and plain == 1):
+            return super().loss(hidden, targets)
         weight = self.table.weight()
         teacher = self._teacher_rows(weight)
         if self.form == "quadratic":
-            plain = self.table.cross_entropy(hidden, targets, self.bias)
+            nll = self.table.cross_entropy(hidden, targets, self.bias)
             divergence = quadratic_divergence(hidden, weight, teacher, targets, self.temperature)
-            loss, nll, divergence = plain + strength * divergence, plain.detach(), divergence.detach()
+            loss = plain * nll + strength * divergence
         else:
-            loss, divergence = augmented_cross_entropy(
+            loss, nll, divergence = augmented_cross_entropy(
                 hidden,
                 weight,
                 teacher,
@@ -104,31 +106,10 @@ class AugmentedSoftmaxHead(OutputHead):
                 self.bias,
                 temperature=self.temperature,
                 strength=strength,
+                plain=plain,
                 attached=self.teacher_gradient,
             )
-            nll = loss.detach() - strength * divergence
-        if self.balance is not None:
-            plain = self.table.cross_entropy(hidden, targets, self.bias)
-            loss, nll = loss - self.balance * plain, plain.detach()
-        return HeadLoss(loss, nll, {"divergence": divergence})
-
-    def log_probs(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
-        """Log-probability of each target in nats, float32."""
-        return self.table.log_probs(hidden, targets, self.bias)
-
-    def topk(self, hidden: Float[Tensor, "rows dim"], k: int) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
-        """The k best scores of each row and their ids, best first."""
-        return self.table.topk(hidden, k, self.bias)
-
-    def sample(
-        self,
-        hidden: Float[Tensor, "rows dim"],
-        temperature: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> Int[Tensor, " rows"]:
-        """One id a row, drawn from `softmax((W h + b) / temperature)`."""
-        bias = None if self.bias is None else self.bias / temperature
-        return self.table.sample(hidden / temperature, bias, generator)
+        return HeadLoss(loss, nll.detach(), {"divergence": divergence.detach()})
 
     def _teacher_rows(self, weight: Tensor) -> Tensor:
         # the rows of a projected table are not what is looked up

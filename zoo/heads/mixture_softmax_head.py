@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zoo.contracts import HeadLoss, OutputHead, OutputTable
 from zoo.layers.linear_cross_entropy import chunk_rows
+from zoo.layers.score_blocks import ranks_in
 
 
 class MixtureSoftmaxHead(OutputHead):
@@ -64,15 +67,16 @@ class MixtureSoftmaxHead(OutputHead):
 
     def topk(self, hidden: Float[Tensor, "rows dim"], k: int) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k largest log-probabilities of each row and their ids, best first: all of them are computed."""
-        tokens = self.table.num_rows
-        best = []
-        for rows in hidden.split(chunk_rows(tokens * self.components)):
-            weights, projected = self._parts(rows)
-            scores, ids = self.table.topk(projected.flatten(0, 1), tokens)
-            each = torch.empty_like(scores).scatter(1, ids, scores).log_softmax(-1)
-            every = weights.T[:, :, None] + each.view(self.components, len(rows), tokens)
-            best.append(every.logsumexp(0).topk(k))
+        best = [scores.topk(k) for scores in self._all_log_probs(hidden)]
         return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+
+    def ranks(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> Int[Tensor, " rows"]:
+        """How many tokens score at least as high as each target, itself included."""
+        with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):
+            wide = hidden.to(torch.promote_types(hidden.dtype, self.project.weight.dtype))
+            chunks = targets.split(self._chunk_rows)
+            found = [ranks_in(scores, y) for scores, y in zip(self._all_log_probs(wide), chunks, strict=True)]
+        return torch.cat(found)
 
     def sample(
         self,
@@ -91,6 +95,25 @@ class MixtureSoftmaxHead(OutputHead):
         component = weights.exp().multinomial(1, generator=generator).squeeze(1)
         rows = torch.arange(len(hidden), device=hidden.device)
         return self.table.sample(projected[component, rows], None, generator)
+
+    @property
+    def _chunk_rows(self) -> int:
+        return chunk_rows(self.table.num_rows * self.components)
+
+    def _all_log_probs(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Those of all tokens, (rows, V), for some rows at a time."""
+        tokens = self.table.num_rows
+        table = self.table.weight() if self.table.scores_are_products else None
+        for rows in hidden.split(self._chunk_rows):
+            weights, projected = self._parts(rows)
+            if table is None:
+                values, ids = self.table.topk(projected.flatten(0, 1), tokens)
+                scores = torch.empty_like(values).scatter(1, ids, values)
+            else:
+                scores = projected.flatten(0, 1) @ table.T
+            each = scores.to(weights.dtype).log_softmax(-1)
+            every = weights.T[:, :, None] + each.view(self.components, len(rows), tokens)
+            yield every.logsumexp(0)
 
     def _parts(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Log-weights (N, K), at least float32, and projected vectors (K, N, D)."""

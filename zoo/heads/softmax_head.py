@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zoo.contracts import HeadLoss, OutputHead, OutputTable, Vocabulary
+from zoo.contracts import HeadLoss, OutputHead, OutputTable
 
 
 class SoftmaxHead(OutputHead):
@@ -36,11 +36,13 @@ class SoftmaxHead(OutputHead):
         if start_at_frequencies and not bias:
             raise ValueError("start_at_frequencies is the start of a bias: set bias: true, or leave it out")
         self.table = table
+        # of chained digits no score is known without those of other tokens
+        self.target_values = "weights" if table.scores_are_products else None
         self.bias = nn.Parameter(torch.zeros(table.num_rows)) if bias else None
         self.start_at_frequencies = start_at_frequencies
 
-    def use_vocabulary(self, vocabulary: Vocabulary, counts: Int[Tensor, " vocab"]) -> None:
-        """Start the bias."""
+    def start_bias(self, counts: Int[Tensor, " vocab"]) -> None:
+        """Start the bias at the frequencies, if asked for."""
         if self.start_at_frequencies and self.bias is not None:
             logs = (counts + 1).double().log()
             with torch.no_grad():
@@ -55,6 +57,30 @@ class SoftmaxHead(OutputHead):
         loss = self.table.cross_entropy(hidden, targets, self.bias)
         return HeadLoss(loss, loss.detach())
 
+    def sparse_loss(
+        self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, "rows k"], values: Float[Tensor, "rows k"]
+    ) -> HeadLoss:
+        """Mean of `-sum_k y_k log p(t_k)` in nats, for weights y that sum to 1 in each row.
+
+        It is `-log p(t_1) + sum_k y_k (s(t_1) - s(t_k))` with scores s, so that the softmax is computed once a row.
+
+        Args:
+            hidden: N vectors.
+            targets: N x K classes.
+            values: y, 0 where there is no target.
+
+        Raises:
+            ValueError: if there is no row.
+        """
+        rows = self.table.rows(targets.flatten()).unflatten(0, targets.shape)
+        wide = torch.promote_types(torch.promote_types(hidden.dtype, rows.dtype), torch.float32)
+        scores = (rows.to(wide) * hidden.to(wide)[:, None]).sum(-1)
+        if self.bias is not None:
+            scores = scores + self.bias[targets]
+        distance = (values * (scores[:, :1] - scores)).sum(-1).mean()
+        loss = self.table.cross_entropy(hidden, targets[:, 0], self.bias) + distance
+        return HeadLoss(loss, loss.detach())
+
     def log_probs(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
         """Log-probability of each target in nats, float32."""
         return self.table.log_probs(hidden, targets, self.bias)
@@ -62,6 +88,10 @@ class SoftmaxHead(OutputHead):
     def topk(self, hidden: Float[Tensor, "rows dim"], k: int) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k best scores of each row and their ids, best first."""
         return self.table.topk(hidden, k, self.bias)
+
+    def ranks(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> Int[Tensor, " rows"]:
+        """How many tokens score at least as high as each target, itself included."""
+        return self.table.ranks(hidden, targets, self.bias)
 
     def sample(
         self,

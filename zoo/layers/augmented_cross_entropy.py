@@ -17,6 +17,7 @@ from zoo.layers.linear_cross_entropy import chunk_rows
 class _Options:
     temperature: float
     strength: float
+    plain: float
     attached: bool
     dtype: torch.dtype
 
@@ -36,16 +37,16 @@ class _AugmentedCrossEntropy(torch.autograd.Function):
         teacher: Tensor,
         targets: Tensor,
         options: _Options,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         order = targets.argsort(stable=True)
         sums = _Sums.zero(hidden, weight, bias, teacher, options)
         for rows in order.split(chunk_rows(len(weight))):
             sums.add(rows, hidden[rows].to(options.dtype), targets[rows])
         ctx.save_for_backward(sums.grad_hidden, sums.grad_weight, sums.grad_bias, sums.grad_teacher)
         ctx.total, ctx.dtypes = len(targets), (hidden.dtype, weight.dtype)
-        divergence = sums.divergence / len(targets)
-        ctx.mark_non_differentiable(divergence)
-        return (sums.nll + options.strength * sums.divergence) / len(targets), divergence
+        nll, divergence = sums.nll / len(targets), sums.divergence / len(targets)
+        ctx.mark_non_differentiable(nll, divergence)
+        return options.plain * nll + options.strength * divergence, nll, divergence
 
     @staticmethod
     @once_differentiable
@@ -102,6 +103,8 @@ class _Sums:
         picked = targets[:, None]
         self.nll = self.nll - log_probs.gather(1, picked).sum()
         error = log_probs.exp_().scatter_add_(1, picked, torch.full_like(picked, -1, dtype=sums))
+        if self.options.plain != 1:
+            error *= self.options.plain
         if self.grad_bias is not None:
             self.grad_bias += error.sum(0)
         kinds, kind_of = targets.unique(return_inverse=True)
@@ -132,11 +135,12 @@ def augmented_cross_entropy(
     *,
     temperature: float = 20.0,
     strength: float = 1.0,
+    plain: float = 1.0,
     attached: bool = False,
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Mean of `CE(y, softmax(W h + b)) + strength KL(softmax(L l_y / tau) || softmax(W h / tau))`, and of the KL.
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+    """Mean of `plain CE(y, softmax(W h + b)) + strength KL(softmax(L l_y / tau) || softmax(W h / tau))`, of CE, of KL.
 
-    The second value has no gradient. At most `chunk_rows(V)` rows of scores exist at a time. The result can be
+    The second and third have no gradient. At most `chunk_rows(V)` rows of scores exist at a time. The result can be
     differentiated once.
 
     Args:
@@ -147,6 +151,7 @@ def augmented_cross_entropy(
         bias: b, one number a class; it has no part in the second term.
         temperature: tau.
         strength: of the second term.
+        plain: weight of the first term.
         attached: whether the gradient also flows into L.
 
     Raises:
@@ -156,10 +161,10 @@ def augmented_cross_entropy(
         raise ValueError("cross-entropy needs at least one target: the batch holds none")
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    options = _Options(temperature, strength, attached, dtype)
+    options = _Options(temperature, strength, plain, attached, dtype)
     given = teacher if attached else teacher.detach()
     with torch.autocast(device, enabled=False):
-        loss, divergence = _AugmentedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        loss, nll, divergence = _AugmentedCrossEntropy.apply(  # type: ignore[no-untyped-call]
             hidden, weight, bias, given, targets, options
         )
-    return loss, divergence
+    return loss, nll, divergence

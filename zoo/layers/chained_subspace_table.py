@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from zoo.layers.box_softmax import draw
 from zoo.layers.digits import numbers_of
 from zoo.layers.linear_cross_entropy import chunk_rows
+from zoo.layers.score_blocks import ranks_in
 from zoo.layers.subspace_table import SubspaceTable
 
 
@@ -65,19 +68,23 @@ class ChainedSubspaceTable(SubspaceTable):
         self, hidden: Float[Tensor, "rows dim"], k: int, bias: Float[Tensor, " vocab"] | None = None
     ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k best log-probabilities of each row and their ids, best first: all of them are computed."""
-        own, ids_of_cells = self.own_rows, self._ids_of_cells
-        values, ids = [], []
         with torch.autocast(hidden.device.type, enabled=False):
-            for rows in hidden.split(chunk_rows(len(ids_of_cells))):
-                parts = _Parts(self, rows, bias)
-                first = parts.first.log_softmax(-1)
-                tail = (first[:, own:, None] + parts.all_seconds().log_softmax(-1)).masked_fill(
-                    parts.unused[:, None], -torch.inf
-                )
-                best = torch.cat([first[:, :own], tail.flatten(1)], 1).topk(k)
-                values.append(best.values)
-                ids.append(ids_of_cells[best.indices])
-        return torch.cat(values), torch.cat(ids)
+            best = [scores.topk(k) for scores in self._all_log_probs(hidden, bias)]
+        return torch.cat([b.values for b in best]), self._ids_of_cells[torch.cat([b.indices for b in best])]
+
+    def ranks(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        targets: Int[Tensor, " rows"],
+        bias: Float[Tensor, " vocab"] | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """How many tokens score at least as high as each target, itself included."""
+        cells = self._cells_of_ids[targets].split(self._chunk_rows)
+        with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):
+            chunks = zip(self._all_log_probs(hidden, bias), cells, strict=True)
+            # a cell of no token is below all others, unless a score is no number
+            found = [ranks_in(scores, y).clamp(max=self.num_rows) for scores, y in chunks]
+        return torch.cat(found)
 
     def sample(
         self,
@@ -96,12 +103,30 @@ class ChainedSubspaceTable(SubspaceTable):
         return self._ids_of_cells[torch.where(first < own, first, own + used * self.base + low)]
 
     @property
+    def _chunk_rows(self) -> int:
+        return chunk_rows(self.own_rows + self.base**2)
+
+    def _all_log_probs(self, hidden: Tensor, bias: Tensor | None) -> Iterator[Tensor]:
+        """Those of all cells, (rows, R + n^2), minus infinity where no token is, for some rows at a time."""
+        own = self.own_rows
+        for rows in hidden.split(self._chunk_rows):
+            parts = _Parts(self, rows, bias)
+            first = parts.first.log_softmax(-1)
+            tail = first[:, own:, None] + parts.all_seconds().log_softmax(-1)
+            tail = tail.masked_fill(parts.unused[:, None], -torch.inf)
+            yield torch.cat([first[:, :own], tail.flatten(1)], 1)
+
+    @property
+    def _cells_of_ids(self) -> Tensor:
+        """Own row or pair of digits of each token, as a number: (V,)."""
+        tail = self.own_rows + numbers_of(self.codes, self.base)
+        return torch.cat([torch.arange(self.own_rows, device=tail.device), tail])[self.places.long()]
+
+    @property
     def _ids_of_cells(self) -> Tensor:
         """Token id of each own row and of each pair of digits, 0 where a pair belongs to no token: (R + n^2,)."""
         ids = torch.zeros(self.own_rows + self.base**2, dtype=torch.int64, device=self.places.device)
-        by_place = self._ids
-        ids[: self.own_rows] = by_place[: self.own_rows]
-        ids[self.own_rows + numbers_of(self.codes, self.base)] = by_place[self.own_rows :]
+        ids[self._cells_of_ids] = torch.arange(self.num_rows, device=ids.device)
         return ids
 
 

@@ -23,6 +23,8 @@ from torch.utils.checkpoint import checkpoint
 
 from zoo.layers.box_softmax import DigitScores, box, box_sample, box_sums, box_topk
 from zoo.layers.digits import numbers_of
+from zoo.layers.linear_cross_entropy import chunk_rows
+from zoo.layers.score_blocks import ranks_in
 
 # Scores of one chunk of tokens held at a time, in numbers.
 _CHUNK_ELEMENTS = 8_000_000
@@ -74,6 +76,22 @@ class DigitSoftmax:
             return gather_topk(self.scores, self.codes, self.bias, k)
         values, numbers = box_topk(self.scores, len(self.codes), k)
         return values, self._spelled_by[numbers]
+
+    def ranks(self, places: Int[Tensor, " rows"], others: Float[Tensor, "rows others"] | None) -> Int[Tensor, " rows"]:
+        """How many scores are at least as high as the one at each place, itself included: O(N V f).
+
+        Args:
+            places: of one token a row, counted behind the other scores.
+            others: scores of tokens that are not spelled by digits.
+        """
+        size, found = chunk_rows(len(self.codes)), [places[:0]]
+        for start in range(0, len(places), size):
+            rows = slice(start, start + size)
+            scores = token_scores(self.scores[:, rows], self.codes, self.bias)
+            if others is not None:
+                scores = torch.cat([others[rows], scores], 1)
+            found.append(ranks_in(scores, places[rows]))
+        return torch.cat(found)
 
     def sample(self, generator: torch.Generator | None) -> Int[Tensor, " rows"]:
         """One token a row."""

@@ -10,13 +10,19 @@ from torch.nn import functional as F
 
 
 class FeedForward(nn.Module, ABC):
-    """A block that changes each token's vector on its own. `down` is its last projection."""
+    """A block that changes each token's vector on its own: `down(activate(up(x)))`."""
 
+    up: nn.Linear
     down: nn.Linear
 
     @abstractmethod
+    def activate(self, projected: Float[Tensor, "tokens units"]) -> Float[Tensor, "tokens hidden"]:
+        """The hidden units, from what `up` gives; uses no parameter, so that stacked experts can share it."""
+
     def forward(self, x: Float[Tensor, "tokens dim"]) -> Float[Tensor, "tokens dim"]:
         """The changed vectors."""
+        out: Tensor = self.down(self.activate(self.up(x)))
+        return out
 
 
 def _hidden(width: int, dim: int | None, ratio: float) -> int:
@@ -45,10 +51,9 @@ class GELU(FeedForward):
         self.up = nn.Linear(width, hidden, bias=bias)
         self.down = nn.Linear(hidden, width, bias=bias)
 
-    def forward(self, x: Float[Tensor, "tokens dim"]) -> Float[Tensor, "tokens dim"]:
-        """The changed vectors."""
-        out: Tensor = self.down(F.gelu(self.up(x)))
-        return out
+    def activate(self, projected: Float[Tensor, "tokens units"]) -> Float[Tensor, "tokens hidden"]:
+        """`gelu` of each unit."""
+        return F.gelu(projected)
 
 
 class _Gated(FeedForward):
@@ -63,11 +68,10 @@ class _Gated(FeedForward):
     @abstractmethod
     def _activate(self, gate: Tensor) -> Tensor: ...
 
-    def forward(self, x: Float[Tensor, "tokens dim"]) -> Float[Tensor, "tokens dim"]:
-        """The changed vectors."""
-        gate, value = self.up(x).chunk(2, dim=-1)
-        out: Tensor = self.down(self._activate(gate) * value)
-        return out
+    def activate(self, projected: Float[Tensor, "tokens units"]) -> Float[Tensor, "tokens hidden"]:
+        """The second half of the units, each gated by one of the first."""
+        gate, value = projected.chunk(2, dim=-1)
+        return self._activate(gate) * value
 
 
 class SwiGLU(_Gated):

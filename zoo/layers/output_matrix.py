@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from zoo.contracts import OutputTable
 from zoo.layers.linear_cross_entropy import chunk_rows, linear_cross_entropy
+from zoo.layers.score_blocks import ranks_in
 
 
 class OutputMatrix(OutputTable):
@@ -69,6 +70,22 @@ class OutputMatrix(OutputTable):
         """The k best scores of each row and their ids, best first."""
         best = [self._scores(x, bias).topk(k) for x in hidden.split(chunk_rows(self.num_rows))]
         return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+
+    def ranks(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        targets: Int[Tensor, " rows"],
+        bias: Float[Tensor, " vocab"] | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """How many tokens score at least as high as each target, itself included."""
+        wide = torch.promote_types(torch.promote_types(hidden.dtype, self.matrix.dtype), torch.float32)
+        found = []
+        with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):
+            factor, rows = self.matrix.to(wide).T, chunk_rows(self.num_rows)
+            for x, y in zip(hidden.split(rows), targets.split(rows), strict=True):
+                scores = x.to(wide) @ factor
+                found.append(ranks_in(scores if bias is None else scores + bias, y))
+        return torch.cat(found)
 
     def sample(
         self,

@@ -67,6 +67,17 @@ class ProjectedTable(OutputTable):
         """The k best scores of each row and their ids, best first."""
         return self.table.topk(self.project(hidden), k, bias)
 
+    def ranks(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        targets: Int[Tensor, " rows"],
+        bias: Float[Tensor, " vocab"] | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """How many tokens score at least as high as each target, itself included."""
+        with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):
+            wide = hidden.to(torch.promote_types(hidden.dtype, self.project.weight.dtype))
+            return self.table.ranks(self.project(wide), targets, bias)
+
     def sample(
         self,
         hidden: Float[Tensor, "rows dim"],

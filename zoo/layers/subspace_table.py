@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from zoo.contracts import OutputTable
 from zoo.layers.box_softmax import draw
 from zoo.layers.digit_softmax import DigitSoftmax
-from zoo.layers.digits import digits_of, numbers_of, smallest_base
+from zoo.layers.digits import base_of, check_codes, digits_of, numbers_of
 from zoo.layers.output_matrix import OutputMatrix
 
 
@@ -62,17 +62,9 @@ class SubspaceTable(OutputTable):
             near = [f for f in range(1, 17) if width % f == 0]
             raise ValueError(f"{num_tables} tables do not divide width {width}: choose num_tables among {near}")
         if not 0 <= own_rows < num_rows:
-            raise ValueError(
-                f"own_rows must lie in [0, {num_rows}), not {own_rows}: all rows of their own are a full table"
-            )
+            raise ValueError(f"own_rows must lie in [0, {num_rows}), not {own_rows}: else it is a full table")
         self.num_rows, self.width, self.num_tables = num_rows, width, num_tables
-        smallest = smallest_base(num_rows - own_rows, num_tables)
-        if base is not None and base < smallest:
-            raise ValueError(
-                f"{num_tables} tables of {base} rows have no codes for {num_rows - own_rows} tokens: set base to at "
-                f"least {smallest}, or more num_tables or own_rows"
-            )
-        self.base = base or smallest
+        self.base = base_of(base, num_rows - own_rows, num_tables)
         self.matrix = nn.Parameter(torch.empty(num_tables * self.base, width // num_tables))
         nn.init.normal_(self.matrix, std=init_std)
         self.own = OutputMatrix(own_rows, width, init_std) if own_rows else None
@@ -120,11 +112,7 @@ class SubspaceTable(OutputTable):
             raise ValueError(f"places must be a permutation of 0 to {self.num_rows - 1}, one a token")
         if codes is None:
             codes = digits_of(torch.arange(len(self.codes), device=self.codes.device), self.base, self.num_tables)
-        if codes.shape != self.codes.shape or int(codes.min()) < 0 or int(codes.max()) >= self.base:
-            shape = tuple(self.codes.shape)
-            raise ValueError(f"codes must be {shape} numbers from 0 to {self.base - 1}, not {tuple(codes.shape)}")
-        if repeated := len(codes) - len(codes.unique(dim=0)):
-            raise ValueError(f"{repeated} tokens share their codes with another one and could never be told apart")
+        check_codes(codes, tuple(self.codes.shape), self.base)
         self.codes.copy_(codes)
         self.places.copy_(places)
         self._spells = None
@@ -235,6 +223,17 @@ class SubspaceTable(OutputTable):
         values, chosen = values.topk(k)
         return values, self._ids[places.gather(1, chosen)]
 
+    def ranks(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        targets: Int[Tensor, " rows"],
+        bias: Float[Tensor, " vocab"] | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """How many tokens score at least as high as each target, itself included."""
+        with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):
+            tail, own = self._softmax(hidden, bias)
+        return tail.ranks(self.places[targets].long(), own)
+
     def sample(
         self,
         hidden: Float[Tensor, "rows dim"],
@@ -257,7 +256,7 @@ class SubspaceTable(OutputTable):
         blocks = wide.unflatten(1, (self.num_tables, -1)).transpose(0, 1)
         tables = self.matrix.to(dtype).view(self.num_tables, self.base, -1)
         scores, codes = torch.bmm(blocks, tables.transpose(1, 2)), self.codes
-        if self._is_helping:
+        if self.is_helping:
             assert self.helpers is not None
             others = self.helpers.to(dtype).view(self.num_tables, self.base, -1)
             scores = torch.cat([scores, torch.bmm(blocks, others.transpose(1, 2))])
@@ -266,14 +265,14 @@ class SubspaceTable(OutputTable):
         if bias is not None:
             by_place = torch.empty_like(bias, dtype=dtype).index_put((self.places.long(),), bias.to(dtype))
         tail_bias = None if by_place is None else by_place[self.own_rows :]
-        tail = DigitSoftmax(scores, codes, tail_bias, self._spells_all and not self._is_helping)
+        tail = DigitSoftmax(scores, codes, tail_bias, self._spells_all and not self.is_helping)
         if self.own is None:
             return tail, None
         own = wide @ self.own.matrix.to(dtype).T
         return tail, own if by_place is None else own + by_place[: self.own_rows]
 
     @property
-    def _is_helping(self) -> bool:
+    def is_helping(self) -> bool:
         """Whether the second tables are in use."""
         if self._helping is None:
             self._helping = self.helpers is not None and bool(self.helps)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from bench.speed import encoding, memory, peers, text, training
+from bench.speed import encoding, memory, moe, peers, text, training
 from bench.speed.text import Shape
+from zoo.layers.feed_forward import GELU
+from zoo.layers.moe.mixture_of_experts import MixtureOfExperts
 
 TINY = Shape(width=16, layers=1, heads=2, vocabulary=300, max_length=16)
 LINES = [f"def word{i}(a, b): return a + b * {i}" for i in range(40)]
@@ -39,3 +42,15 @@ def test_peers_have_the_same_shape_as_ours() -> None:
     for config in (peers.modernbert_config(tokenizer, TINY), peers.bert_config(tokenizer, TINY)):
         assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (16, 1, 2)
         assert config.vocab_size == tokenizer.get_vocab_size()
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_moe_times_every_layer(precision: str) -> None:
+    found = moe.measure(2, precision, rounds=1, shape=moe.Shape(width=16, hidden=32, experts=4, tokens=64))
+    assert list(found) == [moe.DENSE, moe.OURS, moe.THEIRS]
+
+
+def test_the_experts_of_transformers_compute_what_ours_do() -> None:
+    ours = MixtureOfExperts(16, GELU, 4, 2)
+    x = torch.randn(10, 16)
+    torch.testing.assert_close(moe.TransformersExperts(ours)(x), ours(x)[0])

@@ -21,6 +21,7 @@ def test_what_a_run_leaves_behind(zoo: Callable[..., int], tiny_arguments: Calla
     assert facts["data_description"]["splits"]["train"]["tokens"] > 0
     assert facts["tokens_seen"] > 20 * 50
     assert facts["best_validation_loss"] > 0
+    assert facts["tokens_per_second"] > 0
     assert facts["command"].startswith("zoo fit --model MaskedLM")
     assert facts.keys() >= {"versions", "hardware", "commit", "dirty", "config_hash", "started", "seconds", "precision"}
     config = yaml.safe_load(Path("run/config.yaml").read_text())

@@ -12,6 +12,7 @@ from zoo.contracts import PackedBatch
 from zoo.encoders import DenseEncoder
 from zoo.encoders.dense_encoder import Norm as NormOf
 from zoo.layers.learned_positions import LearnedPositions
+from zoo.layers.local_rotary_positions import LocalRotaryPositions
 from zoo.layers.rotary_positions import RotaryPositions
 
 WIDTH = 16
@@ -46,6 +47,36 @@ def test_who_sees_whom(causal: bool, make_batch: Make) -> None:
     (grad,) = torch.autograd.grad(hidden[1].square().sum(), x)
     seen = (grad.abs().sum(1) > 0).tolist()
     assert seen == [True, True, not causal, not causal, False, False]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_near_layers_see_near_tokens(causal: bool, make_batch: Make) -> None:
+    """Layers 1 and 2 of three see one token on each side; without layer 0 that reaches two of them."""
+    torch.manual_seed(0)
+    positions = partial(LocalRotaryPositions, window=1, every=3)
+    encoder = DenseEncoder(WIDTH, num_layers=3, num_heads=2, positions=positions).double()
+    x = torch.randn(12, WIDTH, dtype=torch.float64, requires_grad=True)
+    layout = make_batch([9, 3]).layout(causal=causal)
+
+    def seen_by_token_4() -> list[int]:
+        (grad,) = torch.autograd.grad(encoder(x, layout).hidden[4].square().sum(), x)
+        return [place for place, row in enumerate(grad) if row.any()]
+
+    assert seen_by_token_4() == list(range(5 if causal else 9))
+    torch.nn.init.zeros_(encoder.blocks[0].attention.out.weight)
+    assert seen_by_token_4() == ([2, 3, 4] if causal else [2, 3, 4, 5, 6])
+
+
+def test_company_in_the_batch_does_not_matter_to_near_layers(
+    make_batch: Make, assert_close: Callable[..., None]
+) -> None:
+    torch.manual_seed(0)
+    encoder = DenseEncoder(WIDTH, positions=partial(LocalRotaryPositions, window=2)).double()
+    lengths = [3, 7, 7, 1, 12]
+    x = torch.randn(30, WIDTH, dtype=torch.float64)
+    together = encoder(x, make_batch(lengths).layout(causal=False)).hidden.split(lengths)
+    for part, hidden in zip(x.split(lengths), together, strict=True):
+        assert_close(hidden, encoder(part, make_batch([len(part)]).layout(causal=False)).hidden)
 
 
 def test_order_matters(make_batch: Make) -> None:
@@ -106,3 +137,35 @@ def test_the_epsilon_reaches_every_norm() -> None:
 def test_an_epsilon_that_is_not_positive(eps: float) -> None:
     with pytest.raises(ValueError, match="the eps of a norm must be above 0"):
         NormOf("post", eps)
+
+
+def test_without_the_first_norm_attention_reads_the_embedded_input(
+    make_batch: Make, assert_close: Callable[..., None]
+) -> None:
+    torch.manual_seed(0)
+    encoder = DenseEncoder(WIDTH, num_layers=2, norm=NormOf("pre", first=False)).double()
+    assert not any(name.startswith("layers.0.attention_norm") for name in encoder.state_dict())
+    assert "layers.1.attention_norm.weight" in encoder.state_dict()
+    whole = DenseEncoder(WIDTH, num_layers=2).double()
+    whole.load_state_dict(encoder.state_dict(), strict=False)
+    x, layout = torch.randn(4, WIDTH, dtype=torch.float64), make_batch([4]).layout(causal=False)
+    for norm in (encoder.input_norm, whole.input_norm):
+        torch.nn.init.normal_(norm.weight, generator=torch.Generator().manual_seed(0))
+    assert not torch.allclose(encoder(x, layout).hidden, whole(x, layout).hidden)
+    whole.blocks[0].attention_norm = torch.nn.Identity()
+    assert_close(encoder(x, layout).hidden, whole(x, layout).hidden)
+
+
+@pytest.mark.parametrize(
+    ("bias", "of_norms", "expected"), [(False, True, True), (True, False, False), (True, None, True)]
+)
+def test_norms_have_the_biases_that_they_are_said_to_have(bias: bool, of_norms: bool | None, expected: bool) -> None:
+    encoder = DenseEncoder(WIDTH, norm=NormOf("pre", bias=of_norms), bias=bias)
+    norms = [module for module in encoder.modules() if isinstance(module, torch.nn.LayerNorm)]
+    assert {norm.bias is not None for norm in norms} == {expected}
+    assert (encoder.blocks[0].attention.out.bias is not None) == bias
+
+
+def test_post_norm_has_no_first_norm_to_leave_out() -> None:
+    with pytest.raises(ValueError, match="norm post has no norm before the first attention: leave first as it is"):
+        NormOf("post", first=False)

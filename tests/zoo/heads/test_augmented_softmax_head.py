@@ -41,7 +41,7 @@ def test_the_teacher_is_the_input_side(embedding: type[FullEmbedding | TiedEmbed
     model.build(tokenizer, 16)
     rows = model.embedding(torch.arange(model.vocabulary.size))
     hidden, targets = torch.randn(9, 8), torch.arange(9)
-    expected, _ = augmented_cross_entropy(hidden, model.head.table.weight(), rows, targets, strength=20.0)
+    expected, _, _ = augmented_cross_entropy(hidden, model.head.table.weight(), rows, targets, strength=20.0)
     torch.testing.assert_close(model.head.loss(hidden, targets).loss, expected)
     assert not any("_teacher" in name for name in model.state_dict()), "it is no part of the head"
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from zoo.contracts import Vocabulary
 from zoo.heads import SoftmaxHead
 from zoo.layers import linear_cross_entropy
 from zoo.layers.output_matrix import OutputMatrix
@@ -78,11 +77,11 @@ def test_bias_is_a_choice() -> None:
 
 def test_bias_starts_at_the_frequencies() -> None:
     head = SoftmaxHead(OutputMatrix(4, DIM, init_std=0.0), start_at_frequencies=True)
-    head.use_vocabulary(Vocabulary(4, 0, 0, 0, 0, 0), torch.tensor([9, 19, 59, 9]))
+    head.start_bias(torch.tensor([9, 19, 59, 9]))
     chances = head.log_probs(torch.zeros(4, DIM), torch.arange(4)).exp()
     torch.testing.assert_close(chances, torch.tensor([0.1, 0.2, 0.6, 0.1]))
     plain = SoftmaxHead(OutputMatrix(4, DIM))
-    plain.use_vocabulary(Vocabulary(4, 0, 0, 0, 0, 0), torch.tensor([9, 19, 59, 9]))
+    plain.start_bias(torch.tensor([9, 19, 59, 9]))
     assert plain.bias is not None
     assert not plain.bias.any()
     with pytest.raises(ValueError, match="set bias: true"):

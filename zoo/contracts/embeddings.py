@@ -1,17 +1,17 @@
-"""What each swappable part of a model promises."""
+"""The vocabulary side: tables that scores are taken with, and vectors of tokens."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zoo.contracts.batches import Layout, Vocabulary
+from zoo.contracts.batches import Vocabulary
+from zoo.contracts.self_updating import SelfUpdating
 
 
 class OutputTable(nn.Module, ABC):
@@ -68,6 +68,15 @@ class OutputTable(nn.Module, ABC):
         self, hidden: Float[Tensor, "rows dim"], k: int, bias: Float[Tensor, " vocab"] | None = None
     ) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
         """The k best scores of each row and their ids, best first."""
+
+    @abstractmethod
+    def ranks(
+        self,
+        hidden: Float[Tensor, "rows dim"],
+        targets: Int[Tensor, " rows"],
+        bias: Float[Tensor, " vocab"] | None = None,
+    ) -> Int[Tensor, " rows"]:
+        """How many tokens score at least as high as each target, itself included; as `OutputHead.ranks`."""
 
     @abstractmethod
     def sample(
@@ -140,10 +149,19 @@ class TokenEmbedding(nn.Module, ABC):
         """
         return ()
 
+    def use_output_table(self, table: OutputTable) -> None:
+        """Look rows up in `table` from now on: a head took over the table that both share.
+
+        Raises:
+            ValueError: if this embedding shares none.
+        """
+        raise ValueError(f"{type(self).__name__} shares no table with a head")
+
     @property
     def num_parameters(self) -> int:
         """Trainable numbers held by this embedding."""
-        return sum(p.numel() for p in self.parameters())
+        own = sum(module.num_own_weights for module in self.modules() if isinstance(module, SelfUpdating))
+        return own + sum(p.numel() for p in self.parameters())
 
     @property
     def num_bytes(self) -> int:
@@ -154,92 +172,3 @@ class TokenEmbedding(nn.Module, ABC):
     def facts(self) -> dict[str, int]:
         """Sizes that a run shows and records, by name."""
         return {"parameters": self.num_parameters, "bytes": self.num_bytes}
-
-
-@dataclass(frozen=True)
-class EncoderOutput:
-    """What an encoder returns.
-
-    Args:
-        hidden: one vector a token.
-        aux_losses: scalars by name that the objective adds to its loss as they are (already weighted).
-        diagnostics: scalars by name that are only logged.
-    """
-
-    hidden: Float[Tensor, "tokens dim"]
-    aux_losses: Mapping[str, Tensor] = field(default_factory=dict)
-    diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-class Encoder(nn.Module, ABC):
-    """The body: mixes the vectors of each sequence. Built by an objective as `factory(width)`."""
-
-    width: int
-
-    @abstractmethod
-    def forward(self, x: Float[Tensor, "tokens dim"], layout: Layout) -> EncoderOutput:
-        """Hidden vectors of a packed batch."""
-
-
-@dataclass(frozen=True)
-class HeadLoss:
-    """Loss of an output head.
-
-    Args:
-        loss: what is minimised, mean over the rows, in nats where the head is a probability.
-        nll: mean negative log-likelihood of the targets in nats, without regularisers, detached.
-        diagnostics: scalars by name that are only logged.
-    """
-
-    loss: Float[Tensor, ""]
-    nll: Float[Tensor, ""]
-    diagnostics: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-class OutputHead(nn.Module, ABC):
-    """Hidden vectors to a loss over the vocabulary. Built by an objective as `factory(output_table)`.
-
-    Attributes:
-        table: the output table.
-        zero_sum: whether the gradient of the loss with respect to the table sums to 0 over its rows, as that of a
-            softmax does, so that gradient descent leaves their mean where it is.
-        start_at_frequencies: whether a bias starts at the frequencies of the tokens.
-    """
-
-    vocabulary_side: ClassVar[str] = "output"
-    zero_sum: bool
-    start_at_frequencies: bool = False
-    table: OutputTable
-
-    def use_embedding(self, embedding: TokenEmbedding) -> None:
-        """Told once, when the model is built: the input side, for heads that need more than the table."""
-
-    def use_vocabulary(self, vocabulary: Vocabulary, counts: Int[Tensor, " vocab"]) -> None:
-        """Told once, before training of a new head begins: what `TokenEmbedding.use_vocabulary` is told."""
-
-    @abstractmethod
-    def loss(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> HeadLoss:
-        """Training loss; never obliged to build the (N, V) scores."""
-
-    @abstractmethod
-    def log_probs(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> Float[Tensor, " rows"]:
-        """Log-probability of each target in nats, float32, for evaluation."""
-
-    @abstractmethod
-    def topk(self, hidden: Float[Tensor, "rows dim"], k: int) -> tuple[Float[Tensor, "rows k"], Int[Tensor, "rows k"]]:
-        """The k best scores of each row and their ids, best first."""
-
-    @abstractmethod
-    def sample(
-        self,
-        hidden: Float[Tensor, "rows dim"],
-        temperature: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> Int[Tensor, " rows"]:
-        """One id a row, drawn from the probabilities to the power of `1 / temperature`, normalised again.
-
-        Args:
-            hidden: N vectors.
-            temperature: above 0.
-            generator: source of randomness on the device of `hidden`; None is the global one.
-        """
