@@ -124,7 +124,7 @@ def test_table(table_class: Callable[[int, int, float], OutputTable], dtype: tor
     ids = torch.tensor([VOCAB - 1, 0, 0])
     assert table.weight().shape == (VOCAB, WIDTH)
     assert table.rows(ids).dtype == table.weight().dtype == dtype
-    assert torch.equal(table.rows(ids), table.weight()[ids])
+    torch.testing.assert_close(table.rows(ids), table.weight()[ids])  # a product of other rows may round differently
     if not isinstance(table, SelfUpdating):  # which has no parameters, and no softmax to train
         (table.weight().square().sum() + table.cross_entropy(random(9, dtype), torch.arange(9))).backward()
     check_gradients(table)

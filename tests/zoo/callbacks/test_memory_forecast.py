@@ -56,7 +56,7 @@ def test_an_upcycled_model_needs_what_was_foretold(tmp_path: Any) -> None:
     zoo = [sys.executable, "-c", "import sys; from zoo.cli.main import main; sys.argv[0]='zoo'; sys.exit(main())"]
     options = ["--data.tokenizer", "WordLevel", "--data.max_length", "32", "--data.batch_tokens", "512"]
     quiet = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.max_steps", "4"]
-    sizes = ["--model.width", "512", "--model.encoder", "DenseEncoder", "--model.encoder.num_layers", "4"]
+    sizes = ["--model.width", "512", "--model.encoder", "DenseEncoder", "--model.encoder.num_layers", "2"]
     text = ["--data", "TextCorpus", "--data.source.path", "text.txt", *options]
 
     def run(*arguments: str) -> str:
