@@ -26,7 +26,7 @@ print(*(f"{cell.status} {cell.reason}" for cell in report.cells))
 
 
 # main scores on the board of MTEB, of tasks that take seconds
-PUBLISHED = {"STSBenchmark": 0.82032, "STS13": 0.80603}
+PUBLISHED = {"STSBenchmark": 0.82032, "PoemSentimentClassification@test": 0.47212}
 
 
 @pytest.mark.slow
@@ -41,9 +41,9 @@ def test_published_scores(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     records, problems = load_all(tmp_path / "results")
     assert not problems
-    assert {record.task.name: record.scores.main for record in records} == pytest.approx(PUBLISHED, abs=1e-3), (
-        done.stdout
-    )
+    found = {record.task.name: record.scores.main for record in records}
+    published = {name.partition("@")[0]: value for name, value in PUBLISHED.items()}
+    assert found == pytest.approx(published, abs=1e-3), done.stdout
     for record in records:
         assert record.task.check == DataCheck("official")
         assert record.scores.interval is not None

@@ -115,6 +115,12 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if text.startswith(
+        "Does not validate"
+    ):  # a class of the configuration refused its arguments; a union says so at length
+        from zoo.cli.parser import explain
+
+        return explain(str(error), [])
     if isinstance(error, OSError | ValueError):
         return text
     return f"{type(error).__name__}: {text} (run again with --debug for the traceback)"

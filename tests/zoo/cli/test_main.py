@@ -62,6 +62,13 @@ def test_missing_data_is_one_line(zoo: Zoo, capsys: pytest.CaptureFixture[str]) 
     assert "nowhere.txt" in errors[0]
 
 
+def test_what_a_class_refuses_is_said_without_the_union_it_stands_in(
+    zoo: Zoo, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert zoo("fit", "--model", "Contrastive", "--data", "PairMixture", "--data.sources", "[]") == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("zoo: error: sources is empty: name at least one")
+
+
 def test_debug_shows_the_traceback(zoo: Zoo) -> None:
     with pytest.raises(ValueError, match="give --run_dir"):
         zoo("test", "--debug")
