@@ -7,7 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-_SHORTEST = 0.05  # seconds
+# Seconds. The first call after another contestant finds the caches full of that one's tables, which no training does.
+_SHORTEST = 0.2
+_LONG = 1.0
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Timing:
 
 
 def time_in_turn(contestants: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, Timing]:
-    """Run each contestant in each round, after one warm-up round; the mean of as many calls as fill 50 ms.
+    """Run each contestant in each round, after one warm-up round; the mean of as many calls as fill 0.2 s.
 
     Args:
         contestants: what to run, by name; each call is one round's work.
@@ -39,7 +41,7 @@ def time_in_turn(contestants: Mapping[str, Callable[[], None]], rounds: int) -> 
 
 def _calls(run: Callable[[], None]) -> int:
     """How many calls fill the shortest time that says something; the first call warms up."""
-    if _time(run, 1) > 20 * _SHORTEST:
+    if _time(run, 1) > _LONG:
         return 1  # a second call would only cost
     return max(1, round(_SHORTEST / max(_time(run, 1), 1e-6)))
 
