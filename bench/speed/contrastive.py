@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch.optim import AdamW
 
-from bench.speed.fresh import in_fresh_process
+from bench.speed.fresh import environment, in_fresh_process
 from bench.speed.ratio import Timing, time_in_turn
 from bench.speed.text import numbered_words
 from zoo.contracts import PackedBatch, PairBatch, PairView
@@ -97,8 +97,10 @@ def measure_memory(large: int = 16_384, small: int = 256, setting: Setting | Non
         OSError: where the system does not tell the peak of a part of a process, which is everywhere but on Linux.
     """
     setting = setting or Setting()
-    alone = in_fresh_process(1, _added_peak, small, None, setting)
-    in_chunks = in_fresh_process(1, _added_peak, large, small, setting)
+    # blocks that are freed go back to the system: chunks of many sizes leave holes in glibc's heap, by chance
+    with environment({"MALLOC_MMAP_THRESHOLD_": "65536"}):
+        alone = in_fresh_process(1, _added_peak, small, None, setting)
+        in_chunks = in_fresh_process(1, _added_peak, large, small, setting)
     texts = 2 * large
     return alone, in_chunks, 2 * texts * setting.width * torch.float32.itemsize
 

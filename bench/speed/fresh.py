@@ -30,7 +30,7 @@ def in_fresh_process(threads: int, function: Callable[P, R], *args: P.args, **kw
         ValueError: if the process was killed.
     """
     with (
-        _environment(PASSIVE),
+        environment(PASSIVE),
         ProcessPoolExecutor(1, get_context("spawn"), initializer=_use_threads, initargs=(threads,)) as pool,
     ):
         try:
@@ -48,7 +48,12 @@ def _use_threads(threads: int) -> None:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """Have environment variables, which processes that are started inside see.
+
+    Args:
+        values: by name.
+    """
     before = dict(os.environ)
     os.environ.update(values)
     try:
