@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 # Seconds. The first call after another contestant finds the caches full of that one's tables, which no training does.
 _SHORTEST = 0.2
-_LONG = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def time_in_turn(contestants: Mapping[str, Callable[[], None]], rounds: int) -> 
 
 def _calls(run: Callable[[], None]) -> int:
     """How many calls fill the shortest time that says something; the first call warms up."""
-    if _time(run, 1) > _LONG:
+    if _time(run, 1) > 5 * _SHORTEST:
         return 1  # a second call would only cost
     return max(1, round(_SHORTEST / max(_time(run, 1), 1e-6)))
 

@@ -27,8 +27,8 @@ def test_a_round_of_what_is_short_is_the_mean_of_many_calls(monkeypatch: pytest.
     timings = time_in_turn({"short": short, "long": long}, rounds=1)
     assert timings["short"].seconds == pytest.approx((0.001,))
     assert timings["long"].seconds == pytest.approx((2.0,))
-    # two calls to find out and 50 to measure; one and one
-    assert now[0] == pytest.approx(0.052 + 4.0)
+    # two calls to find out and 200 to measure; one and one
+    assert now[0] == pytest.approx(0.202 + 4.0)
 
 
 def test_ratio_is_taken_round_by_round() -> None:
