@@ -13,15 +13,12 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# idle threads sleep: those that spin between products as small as ours make steps ten times longer on busy cores
-PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
-
 
 def in_fresh_process(threads: int, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Result of a function in a new process, whose memory goes with it.
 
     Args:
-        threads: CPU threads of torch; the idle ones sleep, which must be said before torch is imported.
+        threads: CPU threads of torch.
         function: of a module.
         args: for it.
         kwargs: for it.
@@ -29,10 +26,7 @@ def in_fresh_process(threads: int, function: Callable[P, R], *args: P.args, **kw
     Raises:
         ValueError: if the process was killed.
     """
-    with (
-        environment(PASSIVE),
-        ProcessPoolExecutor(1, get_context("spawn"), initializer=_use_threads, initargs=(threads,)) as pool,
-    ):
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=_use_threads, initargs=(threads,)) as pool:
         try:
             return pool.submit(function, *args, **kwargs).result()
         except BrokenProcessPool as error:
