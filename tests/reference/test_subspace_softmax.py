@@ -55,7 +55,11 @@ def make(vocab: int, tables: int, own: int, codes: str) -> SubspaceTable:
 @pytest.mark.parametrize(("vocab", "tables", "own"), SHAPES)
 @pytest.mark.parametrize("codes", ["sequential", "permuted", "free"])
 @pytest.mark.parametrize("biased", [False, True], ids=["plain", "bias"])
-def test_equals_the_dense_softmax_with_gradients(vocab: int, tables: int, own: int, codes: str, biased: bool) -> None:
+@pytest.mark.parametrize("most_cells", [10**6, 0], ids=["grid", "gather"])
+def test_equals_the_dense_softmax_with_gradients(
+    vocab: int, tables: int, own: int, codes: str, biased: bool, most_cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digit_softmax, "_MOST_CELLS", most_cells)
     table = make(vocab, tables, own, codes)
     hidden = torch.randn(17, 60, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(vocab, dtype=torch.float64, requires_grad=True) if biased else None
@@ -97,16 +101,18 @@ def test_marginals_of_the_digits_multiply() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_grid_whose_best_cell_is_empty(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("digits", "base"), [(1, 20), (2, 8), (3, 4), (4, 3)])
+def test_a_grid_whose_best_cell_is_empty(digits: int, base: int, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    scores = torch.randn(2, 6, 8, dtype=dtype) * 300
-    bias = torch.randn(8, 8, dtype=dtype)
-    bias[torch.randn(8, 8) > 0] = -torch.inf
-    for row in range(6):
-        bias[scores[1, row].argmax(), scores[0, row].argmax()] = -torch.inf
+    scores = torch.randn(digits, 6, base, dtype=dtype) * 300
+    bias = torch.randn(base**digits, dtype=dtype)
+    bias[torch.randn(base**digits) > 0] = -torch.inf
+    powers = torch.tensor([base**j for j in range(digits)])
+    bias[(scores.argmax(-1).T * powers).sum(1)] = -torch.inf
     scores.requires_grad_()
     found = digit_softmax.grid(scores, bias)
-    exact = (scores[1, :, :, None] + bias + scores[0, :, None, :]).flatten(1).logsumexp(-1)
+    picked = torch.arange(base**digits)[:, None] // powers % base
+    exact = (torch.stack([scores[j][:, picked[:, j]] for j in range(digits)]).sum(0) + bias).logsumexp(-1)
     torch.testing.assert_close(found, exact)
     ours, theirs = (torch.autograd.grad(value.sum(), scores, retain_graph=True)[0] for value in (found, exact))
     torch.testing.assert_close(ours, theirs)

@@ -4,7 +4,8 @@
 differ in what they ask of the codes and in what they cost:
 
 - `box`: the codes spell the numbers 0 to V - 1, no bias: O(N f n), whatever V is.
-- `grid`: two digits, any different codes, any bias: one product with an n x n matrix, O(N n^2).
+- `grid`: any different codes, any bias: the digits in two halves, one product of exponentials, O(N n^f). Taken while
+  n^f is not far above V.
 - `gather`: anything: O(N V f), in chunks of tokens that are computed again for the gradient.
 
 References:
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from zoo.layers.box_softmax import DigitScores, box, box_sample, box_sums, box_topk
@@ -28,6 +30,8 @@ from zoo.layers.score_blocks import ranks_in
 
 # Scores of one chunk of tokens held at a time, in numbers.
 _CHUNK_ELEMENTS = 8_000_000
+# Cells of a grid for each token: beyond, its product is no cheaper than the sums of `gather`, and it holds more.
+_MOST_CELLS = 16
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,12 @@ class DigitSoftmax:
         count, _, base = self.scores.shape
         if self.is_box:
             return box_sums(self.scores, len(self.codes)).logsumexp(0)
-        if count == 2:
-            empty = self.scores.new_full((base * base,), -torch.inf)
-            values = self.scores.new_zeros(len(self.codes)) if self.bias is None else self.bias
-            return grid(self.scores, empty.index_put((numbers_of(self.codes, base),), values).view(base, base))
-        return gather(self.scores, self.codes, self.bias)
+        cells = base**count
+        if cells > _MOST_CELLS * len(self.codes):
+            return gather(self.scores, self.codes, self.bias)
+        empty = self.scores.new_full((cells,), -torch.inf)
+        values = self.scores.new_zeros(len(self.codes)) if self.bias is None else self.bias
+        return grid(self.scores, empty.index_put((numbers_of(self.codes, base),), values))
 
     def topk(self, k: int) -> tuple[Float[Tensor, "rows best"], Int[Tensor, "rows best"]]:
         """The `k` best scores and their tokens, best first."""
@@ -108,34 +113,45 @@ class DigitSoftmax:
         return tokens
 
 
-def grid(scores: Float[Tensor, "2 rows base"], bias: Float[Tensor, "base base"]) -> Float[Tensor, " rows"]:
-    """Log of the sum over tokens with two digits and a bias.
+def grid(scores: DigitScores, bias: Float[Tensor, " cells"]) -> Float[Tensor, " rows"]:
+    """Log of the sum over tokens with different codes and a bias.
 
-    `log sum_a sum_b exp(S_1[a] + B[a, b] + S_0[b])`, as one product of `exp S_1` with `exp B`. Rows in which the sum
-    underflows, because the best digits belong to no token, are summed again in log space.
+    The digits in two halves, with scores L and H of the numbers a and b that they spell: `log sum_b sum_a exp(H[b] +
+    B[b, a] + L[a])`, as one product of `exp H` with `exp B`. Rows in which the sum underflows, because the best digits
+    belong to no token, are summed again in log space.
 
     Args:
         scores: S, the least significant digit first.
-        bias: B by digits (c_1, c_0), minus infinity where there is no token.
+        bias: B, one number for each of the n^f numbers that f digits spell, minus infinity where there is no token.
     """
-    tops = scores.amax(-1, keepdim=True).detach()
-    low, high = (scores - tops).exp()
+    half = (len(scores) + 1) // 2
+    low, high = _spelled(scores[:half]), _spelled(scores[half:])
+    bias = bias.view(high.shape[1], low.shape[1])
+    low_top, high_top = (part.amax(-1, keepdim=True).detach() for part in (low, high))
     top = bias.max().detach()
-    sums = ((high @ (bias - top).exp()) * low).sum(-1)
+    sums = (((high - high_top).exp() @ (bias - top).exp()) * (low - low_top).exp()).sum(-1)
     lost = sums < torch.finfo(sums.dtype).tiny ** 0.5
     # a log of 0 would poison the gradient even where it is not used
-    logs = torch.where(lost, torch.ones_like(sums), sums).log() + tops.sum((0, 2)) + top
+    logs = torch.where(lost, torch.ones_like(sums), sums).log() + (low_top + high_top).squeeze(1) + top
     if bool(lost.any()):
         rows = lost.nonzero().squeeze(1)
         exact = torch.cat(
-            [_grid_exact(scores[:, part], bias) for part in rows.split(max(1, _CHUNK_ELEMENTS // bias.numel()))]
+            [_grid_exact(low[part], high[part], bias) for part in rows.split(max(1, _CHUNK_ELEMENTS // bias.numel()))]
         )
         logs = logs.index_put((rows,), exact)
     return logs
 
 
-def _grid_exact(scores: Tensor, bias: Tensor) -> Tensor:
-    return (scores[1, :, :, None] + bias + scores[0, :, None, :]).flatten(1).logsumexp(-1)
+def _grid_exact(low: Tensor, high: Tensor, bias: Tensor) -> Tensor:
+    return (high[:, :, None] + bias + low[:, None, :]).flatten(1).logsumexp(-1)
+
+
+def _spelled(scores: Tensor) -> Tensor:
+    """Score of each number that some digits spell, (N, n^digits): 0 where there are none."""
+    total = scores.new_zeros(scores.shape[1], 1)
+    for digit in scores:
+        total = (digit[:, :, None] + total[:, None, :]).flatten(1)
+    return total
 
 
 def gather_sample(
@@ -166,10 +182,14 @@ def gather(
         codes: of each token.
         bias: one number a token.
     """
+    count, rows, base = scores.shape
+    # tokens by rows: a token's score is a sum of f contiguous rows of the short tables
+    flat = scores.transpose(1, 2).reshape(count * base, rows)
+    picked = codes.long() + base * torch.arange(count, device=codes.device)
     sums = []
-    for part in _parts(len(codes), scores.shape[1]):
+    for part in _parts(len(codes), rows):
         mine = None if bias is None else bias[part]
-        sums.append(checkpoint(_part_sum, scores, codes[part], mine, use_reentrant=False))
+        sums.append(checkpoint(_part_sum, flat, picked[part], mine, use_reentrant=False))
     return torch.stack(sums).logsumexp(0)
 
 
@@ -196,8 +216,9 @@ def gather_topk(
     return best_values, torch.cat(places, 1).gather(1, chosen)
 
 
-def _part_sum(scores: Tensor, codes: Tensor, bias: Tensor | None) -> Tensor:
-    return token_scores(scores, codes, bias).logsumexp(-1)
+def _part_sum(flat: Tensor, picked: Tensor, bias: Tensor | None) -> Tensor:
+    total = F.embedding_bag(picked, flat, mode="sum")
+    return (total if bias is None else total + bias[:, None]).logsumexp(0)
 
 
 def _parts(tokens: int, rows: int) -> list[slice]:
