@@ -1,7 +1,8 @@
-"""AdamW with lower learning rates near the input."""
+"""AdamW with a learning rate for each layer."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +22,8 @@ class LayerwiseAdamW(AdamW):
         betas: decay of the first and the second moment.
         eps: added to the root.
         weight_decay: of matrices, decoupled, times the learning rate of their layer.
-        layer_decay: decay, in (0, 1]; 1 is AdamW.
+        layer_decay: decay, above 0; 1 is AdamW, below 1 layers near the input learn slower, above 1 they learn faster:
+            for a new table under a trained encoder.
         fused: torch's fused form; None is torch's choice.
 
     Raises:
@@ -49,8 +51,8 @@ class LayerwiseAdamW(AdamW):
         layer_decay: float = 0.9,
         fused: bool | None = None,
     ) -> None:
-        if not 0 < layer_decay <= 1:
-            raise ValueError(f"layer_decay must lie in (0, 1], not {layer_decay}")
+        if not 0 < layer_decay < math.inf:
+            raise ValueError(f"layer_decay must be above 0 and finite, not {layer_decay}")
         groups = list(params)
         if not all(isinstance(group, dict) and ("layers" in group or not group["params"]) for group in groups):
             raise ValueError("LayerwiseAdamW must know the layers: pass zoo.optim.groups.by_role(model)")
