@@ -99,10 +99,17 @@ class SparseTargetHead(OutputHead):
         self.register_buffer("sharpness", torch.tensor(torch.nan))
 
     def use_embedding(self, embedding: TokenEmbedding) -> None:
-        """Take the place of the table that the embedding looks rows up in, where it is the same."""
+        """Take the place of the table that the embedding looks rows up in, where it is the same.
+
+        A W of its own under a regression starts at 0 instead: random rows give V outputs a square sum in the thousands,
+        where that of the values is about 1, and a rate that is stable shrinks them slowly.
+        """
         given = None if self._given is None else self._given()
-        if isinstance(self.table, FactoredTable) and given is not None and embedding.output_table() is given:
-            embedding.use_output_table(self.table)
+        if isinstance(self.table, FactoredTable):
+            if given is not None and embedding.output_table() is given:
+                embedding.use_output_table(self.table)
+            elif self.spherical_loss.is_regression:
+                self.table.take_rows(torch.zeros(self.table.num_rows, self.table.width))
         self._given = None
 
     def loss(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> HeadLoss:

@@ -115,6 +115,21 @@ def test_numbers_out_of_range() -> None:
         Bag(mask_fraction=1.0)
 
 
+@pytest.mark.parametrize("embedding", [FullEmbedding, TiedEmbedding])
+def test_a_regression_starts_at_outputs_of_0(
+    embedding: Callable[[int, int], TokenEmbedding], built: Build, make_batch: Make
+) -> None:
+    """Unless its table is the one that the encoder reads, which cannot be 0."""
+    objective, batch = built(BagOfWords, embedding=embedding, head=head(SquaredError)), make_batch([3, 20, 9])
+    objective.use_counts(COUNTS)
+    loss = float(objective.bag_loss(batch, objective.encode(batch, causal=False)).loss.detach())
+    if embedding is FullEmbedding:
+        assert loss == pytest.approx(1.0, abs=1e-6)
+    else:
+        assert float(objective.embedding.output_table().weight().norm()) > 0.1
+        assert loss != pytest.approx(1.0, abs=1e-3)
+
+
 @pytest.mark.parametrize(("loss", "rate"), [(SquaredError, 0.03), (SphericalZLoss, 20.0), (None, 0.0)])
 def test_learns_which_words_a_text_has(
     loss: Callable[[], SphericalLoss] | None, rate: float, built: Build, make_batch: Make
