@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
-import xxhash
 from lightning.pytorch import LightningDataModule
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -196,7 +195,7 @@ class TextDataModule(LightningDataModule, ABC):
         return self._pair_sampler(dataset, seed, reshuffle)
 
     def _pair_sampler(self, pairs: TextPairs, seed: int, reshuffle: bool) -> PairSampler:
-        queries, documents = (_text_numbers(cache, pairs.rows) for cache in pairs.caches)
+        queries, documents = (cache.distinct(pairs.rows) for cache in pairs.caches)
         return PairSampler(queries, documents, self.batch_pairs, seed, *self._rank(), reshuffle)
 
     def _loader(self, split: str, sampler: BatchSampler) -> ResumableLoader:
@@ -290,12 +289,6 @@ def _scores(corpus: Corpus, split: str) -> NDArray[np.float32]:
 def _check_size(dataset: Windows | Pairs, split: str, name: str) -> None:
     if not len(dataset):
         raise ValueError(f"split {split!r} of {name} is empty: use more data, or choose other splits")
-
-
-def _text_numbers(cache: TokenCache, rows: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """A number for each text, equal for texts of equal tokens."""
-    hashes = [xxhash.xxh3_64_intdigest(cache[row].tobytes()) for row in rows.tolist()]
-    return np.unique(np.array(hashes, dtype=np.uint64), return_inverse=True)[1].astype(np.int64)
 
 
 def _refusal(name: str, view: DataView) -> str:

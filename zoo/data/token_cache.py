@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from tqdm import tqdm
@@ -64,6 +65,11 @@ class TokenCache:
         counts: NDArray[np.int64] = np.load(path)
         assert len(counts) == vocab_size, "the folder is named by the tokenizer, which decides the size"
         return counts
+
+    def distinct(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A number for each text of `rows`, the same for texts of the same tokens."""
+        hashes = [xxhash.xxh3_64_intdigest(self[row].tobytes()) for row in rows.tolist()]
+        return np.unique(np.array(hashes, dtype=np.uint64), return_inverse=True)[1].astype(np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder, "shards": self.shards, "num_bytes": self.num_bytes}
