@@ -126,7 +126,8 @@ def test_a_regression_starts_at_outputs_of_0(
     if embedding is FullEmbedding:
         assert loss == pytest.approx(1.0, abs=1e-6)
     else:
-        assert float(objective.embedding.output_table().weight().norm()) > 0.1
+        table = objective.embedding.output_table()
+        assert table is not None and float(table.weight().norm()) > 0.1
         assert loss != pytest.approx(1.0, abs=1e-3)
 
 
