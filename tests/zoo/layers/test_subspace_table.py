@@ -106,15 +106,15 @@ def test_the_form_follows_codes_and_bias(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in ("box", "grid", "gather"):
         monkeypatch.setattr(digit_softmax, name, watched(name, getattr(digit_softmax, name)))
     hidden, targets, bias = torch.randn(3, 12), torch.tensor([0, 1, 2]), torch.zeros(50)
-    for tables, given in ((2, None), (2, bias), (3, None), (3, bias)):
-        SubspaceTable(50, 12, num_tables=tables).log_probs(hidden, targets, given)
-    assert used == ["box", "grid", "box", "gather"]
+    for tables, given, base in ((2, None, None), (2, bias, None), (3, None, None), (3, bias, None), (3, bias, 10)):
+        SubspaceTable(50, 12, num_tables=tables, base=base).log_probs(hidden, targets, given)
+    assert used == ["box", "grid", "box", "grid", "gather"]
 
 
-@pytest.mark.parametrize(("tables", "biased"), [(2, False), (2, True), (3, True)], ids=["box", "grid", "gather"])
-def test_autocast_leaves_the_sums_in_single_precision(tables: int, biased: bool) -> None:
+@pytest.mark.parametrize(("base", "biased"), [(None, False), (None, True), (100, True)], ids=["box", "grid", "gather"])
+def test_autocast_leaves_the_sums_in_single_precision(base: int | None, biased: bool) -> None:
     torch.manual_seed(0)
-    table = SubspaceTable(500, 12, 1.0, tables)
+    table = SubspaceTable(500, 12, 1.0, base=base)
     hidden, targets = torch.randn(8, 12).bfloat16(), torch.arange(8)
     bias = torch.randn(500) if biased else None
     exact = table.log_probs(hidden.float(), targets, bias)
