@@ -40,12 +40,22 @@ def conditions(model: ModelInfo) -> dict[str, str]:
 
     A model without a resolved configuration has its revision in the place of one: nothing else is known to be equal.
     """
+    if model.config is None:
+        return _scoring(model) | {CONFIG: _origin(model)}
+    own = {name: value for name, value in flatten(model.config) if not within(name, (SEED, *PLACES))}
+    return _scoring(model) | own
+
+
+def _scoring(model: ModelInfo) -> dict[str, str]:
+    """How a model was scored."""
     found = {"dtype": model.dtype, "max_length": str(model.max_length)}
     found |= {f"prompts.{name}": repr(prompt) for name, prompt in model.prompts.items()}
-    found |= {f"parts.{name}": model.parts[name] for name in ("pooling", "similarity") if name in model.parts}
-    if model.config is None:
-        return {**found, CONFIG: f"unknown (not trained here; revision {model.revision[:12]})"}
-    return found | {name: value for name, value in flatten(model.config) if not within(name, (SEED, *PLACES))}
+    return found | {f"parts.{name}": model.parts[name] for name in ("pooling", "similarity") if name in model.parts}
+
+
+def _origin(model: ModelInfo) -> str:
+    """What stands for a whole configuration in the comparison with a model that has none."""
+    return f"unknown (not trained here; revision {model.revision[:12]})" if model.config is None else "known"
 
 
 def flatten(config: Any, name: str = "") -> Iterator[tuple[str, str]]:
@@ -100,6 +110,8 @@ def axes_of(names: Collection[str]) -> set[str]:
 def model_differences(first: ModelInfo, second: ModelInfo, allowed: Collection[str]) -> list[str]:
     """One line for each thing that differs and is not allowed to: configuration, way of scoring, tokens seen."""
     left, right = conditions(first), conditions(second)
+    if first.config is None or second.config is None:  # the single options of the other one say nothing
+        left, right = ({**_scoring(model), CONFIG: _origin(model)} for model in (first, second))
     lines = [
         f"{name}: {left.get(name, 'not set')} and {right.get(name, 'not set')}"
         for name in differing(left, right)

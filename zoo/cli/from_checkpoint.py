@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 # Default of the data classes.
 _MAX_LENGTH = 128
+# What sentence-transformers calls the prompt of the texts that are found.
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
 def fit_arguments(
@@ -40,7 +42,7 @@ def fit_arguments(
 
     words = with_run_config(["fit", *words])[1:]
     given = given_keys(words)
-    config, defaults = _of_encoder(checkpoint, given) if is_foreign(checkpoint) else _of_run(checkpoint, words)
+    config, defaults = _of_encoder(checkpoint, words, given) if is_foreign(checkpoint) else _of_run(checkpoint, words)
     if change is not None:
         change(config)
     config["model"]["init_args"]["init_from"] = checkpoint
@@ -80,7 +82,7 @@ def _of_run(path: str, words: Sequence[str]) -> tuple[JsonDict, dict[str, Any]]:
     return config, defaults
 
 
-def _of_encoder(path: str, given: set[str]) -> tuple[JsonDict, dict[str, Any]]:
+def _of_encoder(path: str, words: Sequence[str], given: set[str]) -> tuple[JsonDict, dict[str, Any]]:
     """Configuration around a Hugging Face encoder, and options that hold where they are not given."""
     from zoo.cli.parser import ConfigError
     from zoo.pretrained import read_pretrained
@@ -92,13 +94,36 @@ def _of_encoder(path: str, given: set[str]) -> tuple[JsonDict, dict[str, Any]]:
     init_args = {"width": found.width, "embedding": {"class_path": "TiedEmbedding"}, "encoder": found.encoder}
     tokenizer = str(find_folder(path).path) if Path(path).is_dir() else path
     defaults = _tokenizer(tokenizer)
-    if found.max_length < _MAX_LENGTH:
+    embeds_texts = found.prompts is not None and _objective(words).endswith("Contrastive")
+    if found.max_length < _MAX_LENGTH or embeds_texts:
         defaults["data.max_length"] = found.max_length
+    if embeds_texts:  # it goes on reading texts as it has learned to
+        defaults |= _prefixes(found.prompts or {})
     return {"model": {"class_path": "MaskedLM", "init_args": init_args}}, defaults
 
 
 def _tokenizer(path: str) -> dict[str, Any]:
     return {"data.tokenizer": "PretrainedTokenizer", "data.tokenizer.name_or_path": path}
+
+
+def _prefixes(prompts: Mapping[str, str]) -> dict[str, str]:
+    document = next((prompts[name] for name in _DOCUMENT_PROMPTS if name in prompts), "")
+    return {"model.prefixes.query_prefix": prompts.get("query", ""), "model.prefixes.document_prefix": document}
+
+
+def _objective(words: Sequence[str]) -> str:
+    """Class of the objective that `words` ask for, in files or on the command line; empty if they name none."""
+    import yaml
+
+    model: Any = None
+    for place, word in enumerate(words):
+        name, equals, rest = word.partition("=")
+        value = rest if equals else next(iter(words[place + 1 :]), "")
+        if name in ("-c", "--config"):
+            model = (yaml.safe_load(Path(value).read_text(encoding="utf-8")) or {}).get("model", model)
+        elif name == "--model":
+            model = yaml.safe_load(value)
+    return str(model.get("class_path") if isinstance(model, dict) else model or "")
 
 
 def _last(words: Sequence[str], option: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ class Folder:
     Args:
         path: it holds config.json.
         max_length: longest text that a sentence-transformers folder around it allows, in tokens.
+        prompts: what that folder puts before texts, by name, such as `query`; null without such a folder.
     """
 
     path: Path
     max_length: int | None = None
+    prompts: Mapping[str, str] | None = None
 
 
 def find_folder(name_or_path: str | Path) -> Folder:
@@ -72,7 +75,9 @@ def _transformer_of(folder: Path) -> Folder:
     inner = folder / str(first.get("path", ""))
     settings = inner / "sentence_bert_config.json"
     longest = _read_json(settings).get("max_seq_length") if settings.is_file() else None
-    return Folder(inner, longest)
+    shared = folder / "config_sentence_transformers.json"
+    prompts = _read_json(shared).get("prompts") if shared.is_file() else None
+    return Folder(inner, longest, prompts or {})
 
 
 def read_config(folder: Folder) -> JsonDict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ class Pretrained:
         rows: the vector of each token that the tokenizer can give, (V, D).
         tokenizer: JSON of the tokenizer, as the file has it.
         max_length: longest text in tokens that it was made for, special tokens included.
+        prompts: what a sentence-transformers folder puts before texts, by name; null if it is no such folder.
     """
 
     width: int
@@ -41,6 +43,7 @@ class Pretrained:
     rows: Tensor
     tokenizer: str
     max_length: int
+    prompts: Mapping[str, str] | None = None
 
     @cached_property
     def content_hash(self) -> str:
@@ -90,6 +93,7 @@ def read_pretrained(name_or_path: str | Path) -> Pretrained:
         rows=_fitting_rows(body.rows, size, folder),
         tokenizer=tokenizer,
         max_length=min(body.max_length, folder.max_length or body.max_length),
+        prompts=folder.prompts,
     )
 
 

@@ -267,6 +267,38 @@ def test_it_explains_itself(zoo: Zoo, capsys: pytest.CaptureFixture[str]) -> Non
     assert "--embedding.codes PQCodes" in shown
 
 
+@pytest.mark.parametrize("named", ["option", "file"])
+@pytest.mark.parametrize(
+    ("prompts", "query", "document"),
+    [({}, "", ""), ({"query": "find: ", "passage": "text: "}, "find: ", "text: ")],
+    ids=["none", "of its own"],
+)
+def test_a_sentence_encoder_goes_on_reading_as_it_has_learned_to(
+    named: str, prompts: dict[str, str], query: str, document: str, published: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "encoder"
+    shutil.copytree(published, folder)
+    (folder / "modules.json").write_text('[{"path": "", "type": "sentence_transformers.models.Transformer"}]')
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 12}')
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}))
+    file = tmp_path / "pairs.yaml"
+    file.write_text("model: {class_path: zoo.objectives.Contrastive}\n")
+    asked = ["--model=Contrastive"] if named == "option" else ["--config", str(file)]
+    kept = {
+        "--data.max_length=12",
+        f"--model.prefixes.query_prefix={query}",
+        f"--model.prefixes.document_prefix={document}",
+    }
+    data = ["--data", "PairData", "--data.source.path", "pairs.jsonl"]
+    assert kept < set(fit_arguments([str(folder), *asked, *data], tmp_path))
+    own = ["--model.prefixes", "{query_prefix: 'q: ', document_prefix: 'd: '}", "--data.max_length", "8"]
+    assert not kept & set(fit_arguments([str(folder), *asked, *data, *own], tmp_path))
+    plain = fit_arguments([published, *asked, *data], tmp_path)
+    assert not any("prefix" in word for word in plain), "transformers knows no prompts: those of the objective hold"
+    masked = fit_arguments([str(folder), "--data", "PydocCorpus"], tmp_path)
+    assert not any("prefix" in word for word in masked)
+
+
 def test_what_follows_from_the_number_of_steps_is_settled_anew(trained: str, tmp_path: Path) -> None:
     import yaml
 
