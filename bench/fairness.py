@@ -50,7 +50,9 @@ def _scoring(model: ModelInfo) -> dict[str, str]:
     """How a model was scored."""
     found = {"dtype": model.dtype, "max_length": str(model.max_length)}
     found |= {f"prompts.{name}": repr(prompt) for name, prompt in model.prompts.items()}
-    return found | {f"parts.{name}": model.parts[name] for name in ("pooling", "similarity") if name in model.parts}
+    # runs of ours are compared by the cosine, and do not say so
+    parts = {"similarity": "cosine", **model.parts}
+    return found | {f"parts.{name}": parts[name] for name in ("pooling", "similarity") if name in parts}
 
 
 def _origin(model: ModelInfo) -> str:
@@ -123,7 +125,7 @@ def model_differences(first: ModelInfo, second: ModelInfo, allowed: Collection[s
 def token_difference(first: ModelInfo, second: ModelInfo) -> list[str]:
     """A line if one model has seen more than 1 % more tokens than the other, or it is not known."""
     if first.config is None or second.config is None:
-        return []  # said already
+        return []  # unknown with the configuration, which is a difference of its own
     counts = [(model.training or {}).get(TOKENS) for model in (first, second)]
     known = [count for count in counts if isinstance(count, int | float) and count > 0]
     if len(known) == 2 and max(known) <= (1 + TOKENS_TOLERANCE) * min(known):

@@ -137,7 +137,7 @@ def test_differences_can_be_let_through(scored: Write, tmp_path: Path, capsys: p
 def test_models_that_were_not_trained_here_are_refused(scored: Write, tmp_path: Path) -> None:
     nothing = {"config": None, "training": None, "axes": None}
     scored("a")
-    scored("b", model=nothing)
+    scored("b", model={**nothing, "parts": {"weights": revision_of({"x": "b"}), "similarity": "cosine"}})
     with pytest.raises(UnfairError) as error:
         compare("a", "b", tmp_path)
     (line,) = error.value.lines

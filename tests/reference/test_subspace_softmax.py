@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 import torch
 from scipy.stats import chi2
@@ -102,20 +104,38 @@ def test_marginals_of_the_digits_multiply() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("digits", "base"), [(1, 20), (2, 8), (3, 4), (4, 3)])
-def test_a_grid_whose_best_cell_is_empty(digits: int, base: int, dtype: torch.dtype) -> None:
+def test_a_grid_whose_best_cell_is_empty(
+    digits: int, base: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
-    scores = torch.randn(digits, 6, base, dtype=dtype) * 300
+    summed_again = mock.Mock(wraps=digit_softmax._grid_exact)
+    monkeypatch.setattr(digit_softmax, "_grid_exact", summed_again)
+    scores = torch.randn(digits, 6, base, dtype=dtype) * (300 if dtype == torch.float32 else 30_000)
     bias = torch.randn(base**digits, dtype=dtype)
     bias[torch.randn(base**digits) > 0] = -torch.inf
     powers = torch.tensor([base**j for j in range(digits)])
     bias[(scores.argmax(-1).T * powers).sum(1)] = -torch.inf
     scores.requires_grad_()
+    bias.requires_grad_()
     found = digit_softmax.grid(scores, bias)
+    assert summed_again.called
     picked = torch.arange(base**digits)[:, None] // powers % base
     exact = (torch.stack([scores[j][:, picked[:, j]] for j in range(digits)]).sum(0) + bias).logsumexp(-1)
     torch.testing.assert_close(found, exact)
-    ours, theirs = (torch.autograd.grad(value.sum(), scores, retain_graph=True)[0] for value in (found, exact))
+    ours, theirs = (torch.autograd.grad(value.sum(), (scores, bias), retain_graph=True) for value in (found, exact))
     torch.testing.assert_close(ours, theirs)
+
+
+def test_a_grid_in_chunks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(3, 10, 4, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(64, dtype=torch.float64, requires_grad=True)
+    found = []
+    for size in (10**6, 3 * 16):
+        monkeypatch.setattr(digit_softmax, "_CHUNK_ELEMENTS", size)
+        sums = digit_softmax.grid(scores, bias)
+        found.append((sums, *torch.autograd.grad(sums.square().sum(), (scores, bias))))
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("vocab", "width", "tables"), [(10, 6, 2), (30, 8, 2), (27, 12, 3), (100, 8, 4), (16, 16, 2)])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,6 @@ if TYPE_CHECKING:
 
 # Default of the data classes.
 _MAX_LENGTH = 128
-# What sentence-transformers calls the prompt of the texts that are found.
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 
 def fit_arguments(
@@ -94,11 +93,10 @@ def _of_encoder(path: str, words: Sequence[str], given: set[str]) -> tuple[JsonD
     init_args = {"width": found.width, "embedding": {"class_path": "TiedEmbedding"}, "encoder": found.encoder}
     tokenizer = str(find_folder(path).path) if Path(path).is_dir() else path
     defaults = _tokenizer(tokenizer)
-    embeds_texts = found.prompts is not None and _objective(words).endswith("Contrastive")
-    if found.max_length < _MAX_LENGTH or embeds_texts:
+    if found.max_length < _MAX_LENGTH:
         defaults["data.max_length"] = found.max_length
-    if embeds_texts:  # it goes on reading texts as it has learned to
-        defaults |= _prefixes(found.prompts or {})
+    if found.prompts is not None and _objective(words) == "Contrastive":
+        defaults |= _as_before(found.prompts, found.max_length, given)
     return {"model": {"class_path": "MaskedLM", "init_args": init_args}}, defaults
 
 
@@ -106,24 +104,35 @@ def _tokenizer(path: str) -> dict[str, Any]:
     return {"data.tokenizer": "PretrainedTokenizer", "data.tokenizer.name_or_path": path}
 
 
-def _prefixes(prompts: Mapping[str, str]) -> dict[str, str]:
-    document = next((prompts[name] for name in _DOCUMENT_PROMPTS if name in prompts), "")
-    return {"model.prefixes.query_prefix": prompts.get("query", ""), "model.prefixes.document_prefix": document}
+def _as_before(prompts: tuple[str, str], max_length: int, given: set[str]) -> dict[str, Any]:
+    """Options under which a sentence encoder goes on reading texts as it has learned to; said where they hold."""
+    keys = ("model.prefixes.query_prefix", "model.prefixes.document_prefix")
+    if not given.intersection(keys):
+        query, document = prompts
+        sys.stderr.write(
+            f"zoo: the encoder names the prompts {query!r} for queries and {document!r} for documents; "
+            "--model.prefixes.query_prefix and --model.prefixes.document_prefix set others\n"
+        )
+    return {**dict(zip(keys, prompts, strict=True)), "data.max_length": max_length}
 
 
 def _objective(words: Sequence[str]) -> str:
     """Class of the objective that `words` ask for, in files or on the command line; empty if they name none."""
     import yaml
 
-    model: Any = None
+    found = ""
     for place, word in enumerate(words):
         name, equals, rest = word.partition("=")
         value = rest if equals else next(iter(words[place + 1 :]), "")
         if name in ("-c", "--config"):
-            model = (yaml.safe_load(Path(value).read_text(encoding="utf-8")) or {}).get("model", model)
-        elif name == "--model":
+            content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+            model = content.get("model") if isinstance(content, dict) else None
+        elif name in ("--model", "--model.class_path"):
             model = yaml.safe_load(value)
-    return str(model.get("class_path") if isinstance(model, dict) else model or "")
+        else:
+            continue
+        found = (model.get("class_path") if isinstance(model, dict) else model) or found
+    return str(found).rpartition(".")[2]
 
 
 def _last(words: Sequence[str], option: str) -> str | None:

@@ -39,6 +39,7 @@ class SparseTargetHead(OutputHead):
     norm, weight decay and several processes are exact too. The products of W run in float32 whatever the precision of
     the rest. With `TiedEmbedding` the rows that are looked up are stepped along. A tied `SubspaceEmbedding` needs none
     of this: its `W^T W` is a cheap function of its tables (`GramTable`), and the optimizer of the model steps them.
+    Under `SquaredError` a W that is not the embedding's starts at 0 once the head knows the embedding.
 
     Args:
         table: the output table, V x D: a full one, or a tied subspace table.
@@ -104,12 +105,14 @@ class SparseTargetHead(OutputHead):
         A W of its own under a regression starts at 0 instead: random rows give V outputs a square sum in the thousands,
         where that of the values is about 1, and a rate that is stable shrinks them slowly.
         """
-        given = None if self._given is None else self._given()
+        if self._given is None:
+            return  # told already
+        given = self._given()
         if isinstance(self.table, FactoredTable):
             if given is not None and embedding.output_table() is given:
                 embedding.use_output_table(self.table)
             elif self.spherical_loss.is_regression:
-                self.table.take_rows(torch.zeros(self.table.num_rows, self.table.width))
+                self.table.take_rows(torch.zeros(1).expand(self.table.num_rows, self.table.width))
         self._given = None
 
     def loss(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> HeadLoss:

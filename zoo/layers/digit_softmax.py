@@ -30,7 +30,7 @@ from zoo.layers.score_blocks import ranks_in
 
 # Scores of one chunk of tokens held at a time, in numbers.
 _CHUNK_ELEMENTS = 8_000_000
-# Cells of a grid for each token: beyond, its product is no cheaper than the sums of `gather`, and it holds more.
+# Cells of a grid for each token: it holds them all, with or without a token.
 _MOST_CELLS = 16
 
 
@@ -117,16 +117,25 @@ def grid(scores: DigitScores, bias: Float[Tensor, " cells"]) -> Float[Tensor, " 
     """Log of the sum over tokens with different codes and a bias.
 
     The digits in two halves, with scores L and H of the numbers a and b that they spell: `log sum_b sum_a exp(H[b] +
-    B[b, a] + L[a])`, as one product of `exp H` with `exp B`. Rows in which the sum underflows, because the best digits
-    belong to no token, are summed again in log space.
+    B[b, a] + L[a])`, as one product of `exp H` with `exp B`, in the precision that torch allows for products. Rows in
+    which the sum underflows, because the best digits belong to no token, are summed again in log space.
 
     Args:
         scores: S, the least significant digit first.
         bias: B, one number for each of the n^f numbers that f digits spell, minus infinity where there is no token.
     """
+    count, _, base = scores.shape
+    half = (count + 1) // 2
+    parts = scores.split(max(1, _CHUNK_ELEMENTS // base**half), 1)
+    table = bias.view(base ** (count - half), base**half)
+    if len(parts) == 1:
+        return _grid_sums(scores, table)
+    return torch.cat([checkpoint(_grid_sums, part, table, use_reentrant=False) for part in parts])
+
+
+def _grid_sums(scores: Tensor, bias: Tensor) -> Tensor:
     half = (len(scores) + 1) // 2
-    low, high = _spelled(scores[:half]), _spelled(scores[half:])
-    bias = bias.view(high.shape[1], low.shape[1])
+    low, high = _number_scores(scores[:half]), _number_scores(scores[half:])
     low_top, high_top = (part.amax(-1, keepdim=True).detach() for part in (low, high))
     top = bias.max().detach()
     sums = (((high - high_top).exp() @ (bias - top).exp()) * (low - low_top).exp()).sum(-1)
@@ -135,10 +144,9 @@ def grid(scores: DigitScores, bias: Float[Tensor, " cells"]) -> Float[Tensor, " 
     logs = torch.where(lost, torch.ones_like(sums), sums).log() + (low_top + high_top).squeeze(1) + top
     if bool(lost.any()):
         rows = lost.nonzero().squeeze(1)
-        exact = torch.cat(
-            [_grid_exact(low[part], high[part], bias) for part in rows.split(max(1, _CHUNK_ELEMENTS // bias.numel()))]
-        )
-        logs = logs.index_put((rows,), exact)
+        parts = rows.split(max(1, _CHUNK_ELEMENTS // bias.numel()))
+        exact = [checkpoint(_grid_exact, low[part], high[part], bias, use_reentrant=False) for part in parts]
+        logs = logs.index_put((rows,), torch.cat(exact))
     return logs
 
 
@@ -146,7 +154,7 @@ def _grid_exact(low: Tensor, high: Tensor, bias: Tensor) -> Tensor:
     return (high[:, :, None] + bias + low[:, None, :]).flatten(1).logsumexp(-1)
 
 
-def _spelled(scores: Tensor) -> Tensor:
+def _number_scores(scores: Tensor) -> Tensor:
     """Score of each number that some digits spell, (N, n^digits): 0 where there are none."""
     total = scores.new_zeros(scores.shape[1], 1)
     for digit in scores:

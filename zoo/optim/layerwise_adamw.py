@@ -9,6 +9,9 @@ from typing import Any
 from torch import Tensor
 from torch.optim import AdamW
 
+# Rates of the first and the last layer may be as far apart as single precision reaches.
+_MOST_LOG_RATIO = math.log(1e38)
+
 
 class LayerwiseAdamW(AdamW):
     """`torch.optim.AdamW` with learning rate `lr * decay^(L - l)` in layer l of L.
@@ -22,8 +25,7 @@ class LayerwiseAdamW(AdamW):
         betas: decay of the first and the second moment.
         eps: added to the root.
         weight_decay: of matrices, decoupled, times the learning rate of their layer.
-        layer_decay: decay, above 0; 1 is AdamW, below 1 layers near the input learn slower, above 1 they learn faster:
-            for a new table under a trained encoder.
+        layer_decay: decay, above 0; 1 is AdamW, below 1 layers near the input learn slower, above 1 they learn faster.
         fused: torch's fused form; None is torch's choice.
 
     Raises:
@@ -59,6 +61,8 @@ class LayerwiseAdamW(AdamW):
         last = max((layer for group in groups for layer in group.get("layers", ())), default=0)
         if last == 0:
             raise ValueError("LayerwiseAdamW finds no layers in the model: use AdamW")
+        if last * abs(math.log(layer_decay)) > _MOST_LOG_RATIO:
+            raise ValueError(f"layer_decay {layer_decay} over {last} layers leaves all numbers: choose one nearer to 1")
         split = [part for group in groups for part in _by_layer(group, lr, layer_decay, last)]
         super().__init__(split, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=fused)
 

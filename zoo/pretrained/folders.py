@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from torch import Tensor
 from zoo.contracts import JsonDict
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+# What sentence-transformers calls the prompt of the texts that are found.
+_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 _HUB_FILES = ("*.json", "*/*.json")
 
 
@@ -26,12 +27,12 @@ class Folder:
     Args:
         path: it holds config.json.
         max_length: longest text that a sentence-transformers folder around it allows, in tokens.
-        prompts: what that folder puts before texts, by name, such as `query`; null without such a folder.
+        prompts: what that folder puts before queries and before documents; null without such a folder.
     """
 
     path: Path
     max_length: int | None = None
-    prompts: Mapping[str, str] | None = None
+    prompts: tuple[str, str] | None = None
 
 
 def find_folder(name_or_path: str | Path) -> Folder:
@@ -75,9 +76,18 @@ def _transformer_of(folder: Path) -> Folder:
     inner = folder / str(first.get("path", ""))
     settings = inner / "sentence_bert_config.json"
     longest = _read_json(settings).get("max_seq_length") if settings.is_file() else None
-    shared = folder / "config_sentence_transformers.json"
-    prompts = _read_json(shared).get("prompts") if shared.is_file() else None
-    return Folder(inner, longest, prompts or {})
+    return Folder(inner, longest, _prompts(folder / "config_sentence_transformers.json"))
+
+
+def _prompts(file: Path) -> tuple[str, str]:
+    settings = _read_json(file) if file.is_file() else {}
+    known = settings.get("prompts") or {}
+    fallback = known.get(settings.get("default_prompt_name"))
+    query, document = (
+        next((known[name] for name in names if name in known), fallback) or ""
+        for names in (("query",), _DOCUMENT_PROMPTS)
+    )
+    return query, document
 
 
 def read_config(folder: Folder) -> JsonDict:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +33,8 @@ class Pretrained:
         rows: the vector of each token that the tokenizer can give, (V, D).
         tokenizer: JSON of the tokenizer, as the file has it.
         max_length: longest text in tokens that it was made for, special tokens included.
-        prompts: what a sentence-transformers folder puts before texts, by name; null if it is no such folder.
+        prompts: what a sentence-transformers folder puts before queries and before documents, empty where it names
+            nothing; null if it is no such folder.
     """
 
     width: int
@@ -43,7 +43,7 @@ class Pretrained:
     rows: Tensor
     tokenizer: str
     max_length: int
-    prompts: Mapping[str, str] | None = None
+    prompts: tuple[str, str] | None = None
 
     @cached_property
     def content_hash(self) -> str:

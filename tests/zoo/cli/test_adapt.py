@@ -267,36 +267,76 @@ def test_it_explains_itself(zoo: Zoo, capsys: pytest.CaptureFixture[str]) -> Non
     assert "--embedding.codes PQCodes" in shown
 
 
-@pytest.mark.parametrize("named", ["option", "file"])
+@pytest.fixture
+def sentence_encoder(published: str, tmp_path: Path) -> Callable[..., str]:
+    """Writes the folder of a sentence encoder of at most 12 tokens, with these settings."""
+
+    def write(**settings: Any) -> str:
+        folder = tmp_path / "encoder"
+        shutil.copytree(published, folder)
+        (folder / "modules.json").write_text('[{"path": "", "type": "sentence_transformers.models.Transformer"}]')
+        (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 12}')
+        (folder / "config_sentence_transformers.json").write_text(json.dumps(settings))
+        return str(folder)
+
+    return write
+
+
+PAIRS = ("--data", "PairData", "--data.source.path", "pairs.jsonl")
+
+
 @pytest.mark.parametrize(
-    ("prompts", "query", "document"),
-    [({}, "", ""), ({"query": "find: ", "passage": "text: "}, "find: ", "text: ")],
-    ids=["none", "of its own"],
+    ("settings", "query", "document"),
+    [
+        ({}, "", ""),
+        ({"prompts": {"query": "find: ", "passage": "text: "}}, "find: ", "text: "),
+        ({"prompts": {"query": None, "STS": "alike: "}, "default_prompt_name": "STS"}, "", "alike: "),
+    ],
+    ids=["none", "of its own", "default"],
 )
-def test_a_sentence_encoder_goes_on_reading_as_it_has_learned_to(
-    named: str, prompts: dict[str, str], query: str, document: str, published: str, tmp_path: Path
+def test_a_sentence_encoder_keeps_its_prompts_and_its_length(
+    settings: dict[str, Any],
+    query: str,
+    document: str,
+    sentence_encoder: Callable[..., str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = tmp_path / "encoder"
-    shutil.copytree(published, folder)
-    (folder / "modules.json").write_text('[{"path": "", "type": "sentence_transformers.models.Transformer"}]')
-    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 12}')
-    (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}))
-    file = tmp_path / "pairs.yaml"
-    file.write_text("model: {class_path: zoo.objectives.Contrastive}\n")
-    asked = ["--model=Contrastive"] if named == "option" else ["--config", str(file)]
-    kept = {
-        "--data.max_length=12",
-        f"--model.prefixes.query_prefix={query}",
-        f"--model.prefixes.document_prefix={document}",
-    }
-    data = ["--data", "PairData", "--data.source.path", "pairs.jsonl"]
-    assert kept < set(fit_arguments([str(folder), *asked, *data], tmp_path))
+    encoder = sentence_encoder(**settings)
+    kept = [f"--model.prefixes.query_prefix={query}", f"--model.prefixes.document_prefix={document}"]
+    found = fit_arguments([encoder, "--model", "Contrastive", *PAIRS], tmp_path)
+    assert {*kept, "--data.max_length=12"} < set(found)
+    assert f"names the prompts {query!r} for queries and {document!r} for documents" in capsys.readouterr().err
     own = ["--model.prefixes", "{query_prefix: 'q: ', document_prefix: 'd: '}", "--data.max_length", "8"]
-    assert not kept & set(fit_arguments([str(folder), *asked, *data, *own], tmp_path))
-    plain = fit_arguments([published, *asked, *data], tmp_path)
-    assert not any("prefix" in word for word in plain), "transformers knows no prompts: those of the objective hold"
-    masked = fit_arguments([str(folder), "--data", "PydocCorpus"], tmp_path)
-    assert not any("prefix" in word for word in masked)
+    found = fit_arguments([encoder, "--model", "Contrastive", *PAIRS, *own], tmp_path)
+    assert not {*kept, "--data.max_length=12"} & set(found)
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--model=Contrastive",),
+        ("--model", "{class_path: zoo.objectives.Contrastive}"),
+        ("--model.class_path", "Contrastive"),
+        ("--config", "first.yaml", "--config", "second.yaml"),
+    ],
+)
+def test_however_the_objective_is_written(
+    words: tuple[str, ...], sentence_encoder: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("first.yaml").write_text("model: {class_path: zoo.objectives.Contrastive}\n")
+    Path("second.yaml").write_text("model: {init_args: {loss: InfoNCE}}\n")
+    assert "--model.prefixes.query_prefix=" in fit_arguments([sentence_encoder(), *words, *PAIRS], tmp_path)
+
+
+def test_only_contrastive_reads_prompts_and_only_of_sentence_encoders(
+    published: str, sentence_encoder: Callable[..., str], tmp_path: Path
+) -> None:
+    masked = fit_arguments([sentence_encoder(), "--data", "PydocCorpus"], tmp_path)
+    plain = fit_arguments([published, "--model", "Contrastive", *PAIRS], tmp_path)
+    assert not any("prefix" in word for word in [*masked, *plain])
 
 
 def test_what_follows_from_the_number_of_steps_is_settled_anew(trained: str, tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ def test_refusals(tokenizer: Tokenizer) -> None:
     for decay in (0.0, float("inf")):
         with pytest.raises(ValueError, match="layer_decay must be above 0 and finite"):
             LayerwiseAdamW(groups, layer_decay=decay)
+    with pytest.raises(ValueError, match=r"layer_decay 1e\+30 over \d layers leaves all numbers"):
+        LayerwiseAdamW(groups, layer_decay=1e30)
     with pytest.raises(ValueError, match=r"must know the layers: pass zoo\.optim\.groups\.by_role"):
         LayerwiseAdamW(nn.Linear(2, 2).parameters())
     with pytest.raises(ValueError, match="finds no layers in the model: use AdamW"):
