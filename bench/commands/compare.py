@@ -23,6 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--except",
         dest="allowed",
         nargs="+",
+        action="extend",
         default=[],
         metavar="KEY",
         help="differences to let through, such as model.init_args.lr; they are printed",

@@ -19,7 +19,9 @@ _SHOWN = 200
 def add(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of `zoo bench explain`."""
     parser.add_argument("--model", required=True, metavar="M", help="as for `zoo bench run`")
-    parser.add_argument("--texts", nargs="+", metavar="T", help="texts to follow (default: three of different kinds)")
+    parser.add_argument(
+        "--texts", nargs="+", action="extend", metavar="T", help="texts to follow (default: three of different kinds)"
+    )
     parser.add_argument("--task", metavar="NAME", help="task of mteb whose prompts are shown")
     parser.add_argument("--device", help="such as cpu or cuda (default: the best there is)")
     parser.add_argument("--precision", default=PRECISIONS[0], choices=PRECISIONS, help="default: %(default)s")

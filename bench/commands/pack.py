@@ -11,9 +11,9 @@ from bench.suites.catalog import SUITES
 def add(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of `zoo bench pack`."""
     suites = f"{', '.join(SUITES)}, or a benchmark of mteb by name"
-    parser.add_argument("--suite", nargs="+", default=[], metavar="S", help=suites)
+    parser.add_argument("--suite", nargs="+", action="extend", default=[], metavar="S", help=suites)
     names = "tasks or benchmarks of mteb or of ours: TASK, TASK[subset,subset], TASK@split"
-    parser.add_argument("--tasks", nargs="+", default=[], metavar="NAME", help=names)
+    parser.add_argument("--tasks", nargs="+", action="extend", default=[], metavar="NAME", help=names)
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="bundle to write, such as mini.zip")
     add_word_sets(parser)
     parser.set_defaults(handler=pack)

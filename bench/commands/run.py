@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         f"run folder, .ckpt file, sentence-transformers or cross-encoder folder or hub name, or {', '.join(LEXICAL)}; "
         "LABEL=M to name it"
     )
-    parser.add_argument("--model", nargs="+", required=True, metavar="M", help=models)
+    parser.add_argument("--model", nargs="+", action="extend", required=True, metavar="M", help=models)
     add_tasks(parser)
     parser.add_argument("--results", default="results", metavar="DIR", help="records go here (default: %(default)s)")
     parser.add_argument("--device", help="such as cpu or cuda (default: the best there is)")
@@ -38,10 +38,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_tasks(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments that say what is scored and where its data comes from."""
     suites = f"{', '.join(SUITES)}, or a benchmark of mteb by name (default: {' '.join(DEFAULT_SUITES)})"
-    parser.add_argument("--suite", nargs="+", default=[], metavar="S", help=suites)
+    parser.add_argument("--suite", nargs="+", action="extend", default=[], metavar="S", help=suites)
     names = "tasks or benchmarks of mteb or of ours: TASK, TASK[subset,subset], TASK@split"
-    parser.add_argument("--tasks", nargs="+", default=[], metavar="NAME", help=names)
-    parser.add_argument("--packages", nargs="+", metavar="P", help="packages of the embedded corpus")
+    parser.add_argument("--tasks", nargs="+", action="extend", default=[], metavar="NAME", help=names)
+    parser.add_argument("--packages", nargs="+", action="extend", metavar="P", help="packages of the embedded corpus")
     parser.add_argument("--bundle", metavar="FILE", help="data of the hub out of this file, made by `zoo bench pack`")
     parser.add_argument("--glue-recipe", metavar="R", help="how GLUE is fine-tuned: standard or quick, with changes")
     add_word_sets(parser)

@@ -22,8 +22,10 @@ NARROW = {"not applicable": "n/a"}
 def add(parser: argparse.ArgumentParser) -> None:
     """Give `parser` the arguments of `zoo bench status`."""
     parser.add_argument("--results", default="results", metavar="DIR", help="of the records (default: %(default)s)")
-    parser.add_argument("--model", nargs="+", default=[], metavar="M", help="only models with these names")
-    parser.add_argument("--suite", nargs="+", default=[], metavar="S", help="only these suites")
+    parser.add_argument(
+        "--model", nargs="+", action="extend", default=[], metavar="M", help="only models with these names"
+    )
+    parser.add_argument("--suite", nargs="+", action="extend", default=[], metavar="S", help="only these suites")
     parser.add_argument("--cells", action="store_true", help="one line a cell: done, missing or failed and why")
     parser.set_defaults(handler=status)
 

@@ -12,7 +12,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("record", metavar="RECORD", help="file of a record")
     parser.add_argument("--model", metavar="M", help="where the model lies (default: the hub name in the record)")
     parser.add_argument("--device", help="such as cpu or cuda (default: the best there is)")
-    parser.add_argument("--packages", nargs="+", metavar="P", help="packages of the embedded corpus")
+    parser.add_argument("--packages", nargs="+", action="extend", metavar="P", help="packages of the embedded corpus")
     parser.add_argument("--bundle", metavar="FILE", help="data of the hub out of this file")
     add_word_sets(parser)
     parser.set_defaults(handler=verify, glue_recipe=None)

@@ -153,6 +153,11 @@ def test_a_failed_task_is_an_exit_status(calls: list[Any], capsys: pytest.Captur
     assert "failed: bad  T3: because" in capsys.readouterr().out
 
 
+def test_options_given_twice_add_up(calls: list[Any]) -> None:
+    call("run", "--model", "m", "--model", "n", "o", "--tasks", "SciFact", "--tasks", "STS12")
+    assert calls[0][:3] == (["m", "n", "o"], [], ["SciFact", "STS12"])
+
+
 def test_naming_tasks_runs_no_suite(calls: list[Any]) -> None:
     call("run", "--model", "m", "--tasks", "SciFact", "--packages", "numpy", "--precision", "bf16-mixed")
     assert calls[0][1:3] == ([], ["SciFact"])

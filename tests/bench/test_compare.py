@@ -127,7 +127,7 @@ def test_differences_can_be_let_through(scored: Write, tmp_path: Path, capsys: p
     printed = capsys.readouterr().err.splitlines()
     assert printed[0] == "zoo: error: not a fair comparison: a and b differ in more than one choice"
     assert [line.strip() for line in printed[1:-1]] == ["tokens_seen: 1,000 and 5,000 (more than 1 % apart)"]
-    assert zoo_compare("a", "b", "--results", tmp_path, "--except", lr, "tokens_seen") == 0
+    assert zoo_compare("a", "b", "--results", tmp_path, "--except", lr, "--except", "tokens_seen") == 0
     printed_out = capsys.readouterr().out
     assert f"let through by --except: {lr}, tokens_seen" in printed_out
     assert "a better on 1, b better on 0, undecided 0" in printed_out
