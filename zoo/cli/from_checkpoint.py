@@ -109,9 +109,10 @@ def _as_before(prompts: tuple[str, str], max_length: int, given: set[str]) -> di
     keys = ("model.prefixes.query_prefix", "model.prefixes.document_prefix")
     if not given.intersection(keys):
         query, document = prompts
+        named = f"prompts {query!r} for queries and {document!r} for documents" if any(prompts) else "no prompts"
         sys.stderr.write(
-            f"zoo: the encoder names the prompts {query!r} for queries and {document!r} for documents; "
-            "--model.prefixes.query_prefix and --model.prefixes.document_prefix set others\n"
+            f"zoo: the encoder names {named}; set others by --model.prefixes.query_prefix and "
+            "--model.prefixes.document_prefix\n"
         )
     return {**dict(zip(keys, prompts, strict=True)), "data.max_length": max_length}
 
