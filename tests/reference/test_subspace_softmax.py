@@ -130,10 +130,14 @@ def test_a_grid_in_chunks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     scores = torch.randn(3, 10, 4, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(64, dtype=torch.float64, requires_grad=True)
+    chunk_sums = mock.Mock(wraps=digit_softmax._grid_sums)
+    monkeypatch.setattr(digit_softmax, "_grid_sums", chunk_sums)
     found = []
     for size in (10**6, 3 * 16):
         monkeypatch.setattr(digit_softmax, "_CHUNK_ELEMENTS", size)
+        chunk_sums.reset_mock()
         sums = digit_softmax.grid(scores, bias)
+        assert chunk_sums.call_count == (1 if size == 10**6 else 4)
         found.append((sums, *torch.autograd.grad(sums.square().sum(), (scores, bias))))
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-12)
 

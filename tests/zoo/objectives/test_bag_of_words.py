@@ -130,6 +130,8 @@ def test_a_regression_starts_at_outputs_of_0(
         assert table is not None
         assert float(table.weight().norm()) > 0.1
         assert loss != pytest.approx(1.0, abs=1e-3)
+        objective.head.use_embedding(objective.embedding)  # a head that is told twice keeps the table it shares
+        assert float(table.weight().norm()) > 0.1
 
 
 @pytest.mark.parametrize(("loss", "rate"), [(SquaredError, 0.03), (SphericalZLoss, 20.0), (None, 0.0)])
