@@ -86,7 +86,8 @@ def measure_chunks(
 def measure_memory(large: int = 16_384, small: int = 256, setting: Setting | None = None) -> tuple[int, int, int]:
     """Bytes that a step adds: with a small batch, with a large one in chunks of that size; and those of its vectors.
 
-    The vectors are counted with their gradients.
+    The small batch is the chunk of the large one that has the most tokens. The vectors are counted with their
+    gradients.
 
     Args:
         large: pairs of the large batch.
@@ -97,17 +98,19 @@ def measure_memory(large: int = 16_384, small: int = 256, setting: Setting | Non
         OSError: where the system does not tell the peak of a part of a process, which is everywhere but on Linux.
     """
     setting = setting or Setting()
+    queries, documents = _lengths(large)
+    chunks = [slice(start, start + small) for start in range(0, large, small)]
+    longest = max(chunks, key=lambda chunk: sum(queries[chunk]) + sum(documents[chunk]))
     # blocks that are freed go back to the system: chunks of many sizes leave holes in glibc's heap, by chance
     with environment({"MALLOC_MMAP_THRESHOLD_": "65536"}):
-        alone = in_fresh_process(1, _added_peak, small, None, setting)
-        in_chunks = in_fresh_process(1, _added_peak, large, small, setting)
+        alone = in_fresh_process(1, _added_peak, queries[longest], documents[longest], None, setting)
+        in_chunks = in_fresh_process(1, _added_peak, queries, documents, small, setting)
     texts = 2 * large
     return alone, in_chunks, 2 * texts * setting.width * torch.float32.itemsize
 
 
-def _added_peak(pairs: int, chunk: int | None, setting: Setting) -> int:
+def _added_peak(queries: list[int], documents: list[int], chunk: int | None, setting: Setting) -> int:
     step = _stepper(setting, "32-true", chunk)
-    queries, documents = _lengths(pairs)
     batch = _batch(queries, documents, setting)
     step(_batch(queries[:8], documents[:8], setting))  # the optimizer's state, and what libraries keep
     forget_peak()

@@ -12,6 +12,8 @@ from torch.autograd.function import once_differentiable
 
 from zoo.layers.linear_cross_entropy import chunk_rows
 
+_CACHED = 2**20  # scores that are worked on at a time on a CPU: 4 MB in float32
+
 
 @dataclass(frozen=True)
 class _Options:
@@ -94,36 +96,63 @@ class _Sums:
     def add(self, rows: Tensor, x: Tensor, targets: Tensor) -> None:
         """Add loss and gradients of some rows."""
         sums = self.nll.dtype
-        tau, strength = self.options.temperature, self.options.strength
+        kinds, kind_of = targets.unique(return_inverse=True)
+        queries = self.teacher[kinds]
+        soft = (queries @ self.teacher.T).to(sums)
+        for part in _blocks(soft):
+            soft[part] = (soft[part] / self.options.temperature).log_softmax(-1)
+        pull = torch.zeros_like(soft) if self.options.attached else None
         scores = (x @ self.weight.T).to(sums)
+        for part in _blocks(scores):
+            self._turn_into_error(scores[part], targets[part], soft, kind_of[part], pull)
+        if self.grad_teacher is not None and pull is not None:
+            change = (pull * (self.options.strength / self.options.temperature)).to(self.options.dtype)
+            self.grad_teacher += (change.T @ queries).to(sums)
+            self.grad_teacher.index_add_(0, kinds, (change @ self.teacher).to(sums))
+        error = scores.to(self.options.dtype)
+        self.grad_hidden[rows] = error @ self.weight
+        self.grad_weight += (error.T @ x).to(sums)
+
+    def _turn_into_error(
+        self, scores: Tensor, targets: Tensor, soft: Tensor, kind_of: Tensor, pull: Tensor | None
+    ) -> None:
+        """Add the losses of a few rows, and put the gradient of their scores in the place of the scores.
+
+        Args:
+            scores: without a bias.
+            targets: class ids.
+            soft: log-probabilities of the teachers, one a kind of target.
+            kind_of: which of them is whose.
+            pull: takes up the gradient of the teachers' scores, but for a factor.
+        """
+        tau, strength = self.options.temperature, self.options.strength
         student = (scores / tau).log_softmax(-1)
+        teacher = soft[kind_of]
+        expected = teacher.exp()
+        excess = teacher.sub_(student).mul_(expected)
+        divergence = excess.sum(-1)
+        self.divergence = self.divergence + divergence.sum()
+        if pull is not None:
+            pull.index_add_(0, kind_of, excess - expected * divergence[:, None])
         if self.bias is not None:
-            scores = scores + self.bias
+            scores += self.bias
         log_probs = scores.log_softmax(-1)
         picked = targets[:, None]
         self.nll = self.nll - log_probs.gather(1, picked).sum()
-        error = log_probs.exp_().scatter_add_(1, picked, torch.full_like(picked, -1, dtype=sums))
+        error = torch.exp(log_probs, out=scores)
+        error.scatter_add_(1, picked, torch.full_like(picked, -1, dtype=error.dtype))
         if self.options.plain != 1:
             error *= self.options.plain
         if self.grad_bias is not None:
             self.grad_bias += error.sum(0)
-        kinds, kind_of = targets.unique(return_inverse=True)
-        queries = self.teacher[kinds]
-        soft = (queries @ self.teacher.T).to(sums).div_(tau).log_softmax(-1)
-        chance = soft.exp()
-        expected = chance[kind_of]
-        excess = expected * (soft[kind_of] - student)
-        divergence = excess.sum(-1)
-        self.divergence = self.divergence + divergence.sum()
-        if self.grad_teacher is not None:
-            pull = torch.zeros_like(soft).index_add_(0, kind_of, excess - expected * divergence[:, None])
-            pull = (pull * (strength / tau)).to(self.options.dtype)
-            self.grad_teacher += (pull.T @ queries).to(sums)
-            self.grad_teacher.index_add_(0, kinds, (pull @ self.teacher).to(sums))
-        error += (student.exp_() - expected) * (strength / tau)
-        error = error.to(self.options.dtype)
-        self.grad_hidden[rows] = error @ self.weight
-        self.grad_weight += (error.T @ x).to(sums)
+        error.add_(student.exp_().sub_(expected), alpha=strength / tau)
+
+
+def _blocks(scores: Tensor) -> list[slice]:
+    """Few rows at a time on a CPU, so that what is done to them one after the other is done in its caches."""
+    count = len(scores)
+    size = max(1, _CACHED // scores.shape[1]) if scores.device.type == "cpu" else count
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def augmented_cross_entropy(

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -46,7 +46,7 @@ class DigitSoftmax:
     """
 
     scores: DigitScores
-    codes: Int[Tensor, "tokens digits"]
+    codes: Integer[Tensor, "tokens digits"]
     bias: Float[Tensor, " tokens"] | None
     spells_all: bool
 
@@ -164,7 +164,7 @@ def _number_scores(scores: Tensor) -> Tensor:
 
 def gather_sample(
     scores: DigitScores,
-    codes: Int[Tensor, "tokens digits"],
+    codes: Integer[Tensor, "tokens digits"],
     bias: Float[Tensor, " tokens"] | None,
     generator: torch.Generator | None,
 ) -> Int[Tensor, " rows"]:
@@ -181,7 +181,7 @@ def gather_sample(
 
 
 def gather(
-    scores: DigitScores, codes: Int[Tensor, "tokens digits"], bias: Float[Tensor, " tokens"] | None
+    scores: DigitScores, codes: Integer[Tensor, "tokens digits"], bias: Float[Tensor, " tokens"] | None
 ) -> Float[Tensor, " rows"]:
     """Log of the sum over tokens with any codes and any bias.
 
@@ -202,7 +202,7 @@ def gather(
 
 
 def token_scores(
-    scores: DigitScores, codes: Int[Tensor, "tokens digits"], bias: Float[Tensor, " tokens"] | None
+    scores: DigitScores, codes: Integer[Tensor, "tokens digits"], bias: Float[Tensor, " tokens"] | None
 ) -> Float[Tensor, "rows tokens"]:
     """The scores z themselves, for tokens that are few."""
     total = sum(digit[:, column] for digit, column in zip(scores, codes.long().T, strict=True))
@@ -211,7 +211,7 @@ def token_scores(
 
 
 def gather_topk(
-    scores: DigitScores, codes: Int[Tensor, "tokens digits"], bias: Float[Tensor, " tokens"] | None, k: int
+    scores: DigitScores, codes: Integer[Tensor, "tokens digits"], bias: Float[Tensor, " tokens"] | None, k: int
 ) -> tuple[Float[Tensor, "rows best"], Int[Tensor, "rows best"]]:
     """The `k` best scores and the index of their codes, best first."""
     values, places = [], []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Integer
 from torch import Tensor
 
 
@@ -55,13 +55,13 @@ def digits_of(numbers: Int[Tensor, " rows"], base: int, num_digits: int) -> Int[
     return torch.stack(digits, 1)
 
 
-def numbers_of(digits: Int[Tensor, "rows digits"], base: int) -> Int[Tensor, " rows"]:
+def numbers_of(digits: Integer[Tensor, "rows digits"], base: int) -> Int[Tensor, " rows"]:
     """The number that each row of digits spells, the least significant digit first."""
     powers = torch.tensor([base**j for j in range(digits.shape[1])], device=digits.device)
     return (digits.long() * powers).sum(1)
 
 
-def check_codes(codes: Int[Tensor, "tokens digits"], shape: tuple[int, ...], base: int) -> None:
+def check_codes(codes: Integer[Tensor, "tokens digits"], shape: tuple[int, ...], base: int) -> None:
     """Make sure that every token has codes of its own.
 
     Raises:

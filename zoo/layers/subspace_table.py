@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,8 +17,9 @@ from zoo.layers.output_matrix import OutputMatrix
 class SubspaceTable(OutputTable):
     """`e_v = [T_0[c_0(v)]; ...; T_{f-1}[c_{f-1}(v)]]` with f tables of n x D/f, and dense rows for some tokens.
 
-    Parameters: n D + R D in place of V D, with V - R <= n^f. A new table has sequential codes: the digits of a token's
-    place, least significant first, places being ids. `assign` changes places or codes; checkpoints keep both.
+    Parameters: n D + R D in place of V D, with V - R <= n^f; codes take f (V - R) bytes up to n = 256, else four times
+    as many. A new table has sequential codes: the digits of a token's place, least significant first, places being
+    ids. `assign` changes places or codes; checkpoints keep both.
 
     The softmax over all tokens is exact and never composes the table: without a bias and with codes that are digits of
     places it costs O(N (n D + f n)) for N rows, whatever V is (`digit_softmax` has the three forms).
@@ -59,8 +60,8 @@ class SubspaceTable(OutputTable):
     ) -> None:
         super().__init__()
         if num_tables < 1 or width % num_tables:
-            near = [f for f in range(1, 17) if width % f == 0]
-            raise ValueError(f"{num_tables} tables do not divide width {width}: choose num_tables among {near}")
+            divisors = [f for f in range(1, width + 1) if width % f == 0]
+            raise ValueError(f"{num_tables} tables do not divide width {width}: choose num_tables among {divisors}")
         if not 0 <= own_rows < num_rows:
             raise ValueError(f"own_rows must lie in [0, {num_rows}), not {own_rows}: else it is a full table")
         self.num_rows, self.width, self.num_tables = num_rows, width, num_tables
@@ -70,7 +71,9 @@ class SubspaceTable(OutputTable):
         self.own = OutputMatrix(own_rows, width, init_std) if own_rows else None
         self.register_buffer("places", torch.arange(num_rows, dtype=torch.int32))
         tail = torch.arange(num_rows - own_rows)
-        self.register_buffer("codes", digits_of(tail, self.base, num_tables).to(torch.int32))
+        # uint8 or int32: processes cannot send each other int16
+        digit = torch.uint8 if self.base <= 256 else torch.int32
+        self.register_buffer("codes", digits_of(tail, self.base, num_tables).to(digit))
         self.helpers: nn.Parameter | None = None
         self._spells: bool | None = None
         self._helping: bool | None = None
@@ -98,7 +101,7 @@ class SubspaceTable(OutputTable):
         """A gradient that sums to 0 over all tokens does so over each table, unless some tokens have own rows."""
         return self.own is None
 
-    def assign(self, places: Int[Tensor, " vocab"], codes: Int[Tensor, "tail digits"] | None = None) -> None:
+    def assign(self, places: Int[Tensor, " vocab"], codes: Integer[Tensor, "tail digits"] | None = None) -> None:
         """Give tokens places, and the places behind the own rows codes.
 
         Args:
@@ -124,7 +127,7 @@ class SubspaceTable(OutputTable):
         self.register_buffer("helps", torch.tensor(0))
         self.register_buffer("clusterings", torch.tensor(-1))
 
-    def help_with(self, codes: Int[Tensor, "tail digits"] | None, clusterings: int) -> None:
+    def help_with(self, codes: Integer[Tensor, "tail digits"] | None, clusterings: int) -> None:
         """From now on add to each block a row of the second tables, which start at 0, by other codes.
 
         Args:

@@ -29,7 +29,7 @@ def test_special_and_frequent_tokens_get_rows_of_their_own(tokenizer: Tokenizer)
 
 def test_facts_say_how_small_it_is() -> None:
     embedding = SubspaceEmbedding(30522, 384)
-    codes = 4 * 30522 * 3  # a place and two digits of four bytes each
+    codes = (4 + 2) * 30522  # a place of four bytes and two digits of one
     assert embedding.facts == {"parameters": 67200, "bytes": 4 * 67200 + codes, "base": 175, "rank_bound": 349}
 
 

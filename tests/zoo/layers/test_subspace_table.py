@@ -33,7 +33,7 @@ def test_rows_are_blocks_of_the_tables() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"5 tables do not divide width 64: choose num_tables among \[1, 2, 4, 8, 16\]"
+        ValueError, match=r"5 tables do not divide width 64: choose num_tables among \[1, 2, 4, 8, 16, 32, 64\]"
     ):
         SubspaceTable(100, 64, num_tables=5)
     with pytest.raises(ValueError, match=r"own_rows must lie in \[0, 100\), not 100"):
@@ -63,6 +63,25 @@ def test_a_checkpoint_keeps_places_and_codes() -> None:
     assert other._spells_all
     other.load_state_dict(table.state_dict())
     assert not other._spells_all
+    assert torch.equal(other.weight(), table.weight())
+
+
+def test_codes_take_a_byte_where_one_holds_them() -> None:
+    assert SubspaceTable(300, 4, base=256).codes.dtype == torch.uint8
+    assert SubspaceTable(300, 4, base=257).codes.dtype == torch.int32
+    table = SubspaceTable(300, 4, base=256)
+    codes = torch.stack([torch.arange(300) % 256, 255 - torch.arange(300) // 256], 1)
+    table.assign(torch.arange(300), codes)
+    blocks = table.matrix.detach().view(2, 256, 2)
+    assert torch.equal(table.rows(torch.tensor([299]))[0], torch.cat([blocks[0, 43], blocks[1, 254]]))
+
+
+def test_codes_of_four_bytes_are_read_from_earlier_checkpoints() -> None:
+    table, other = SubspaceTable(10, 4), SubspaceTable(10, 4)
+    table.assign(torch.randperm(10))
+    state = {name: value.int() if name == "codes" else value for name, value in table.state_dict().items()}
+    other.load_state_dict(state)
+    assert other.codes.dtype == torch.uint8
     assert torch.equal(other.weight(), table.weight())
 
 
