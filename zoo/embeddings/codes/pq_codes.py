@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from zoo.embeddings.codes.code_assignment import CodeAssignment, by_frequency, n
 from zoo.embeddings.codes.least_squares import start_at
 from zoo.layers.subspace_table import SubspaceTable
 
-_GRID = 1 << 20  # codes that are all compared for each row
+_GRID = 1 << 20  # codes that are all compared for each row: more would take too long
 
 
 class PQCodes(CodeAssignment):
@@ -64,23 +64,23 @@ def quantised(rows: Tensor, base: int, num_tables: int, seed: int) -> Tensor:
     """
     slices = rows.numpy().reshape(len(rows), num_tables, -1)
     centroids = [centroids_of(slices[:, j], base, seed) for j in range(num_tables)]
-    distances = np.stack([squared_distances(slices[:, j], centroids[j]) for j in range(num_tables)])
-    return torch.from_numpy(free_codes(distances))
+
+    def distances(chosen: slice) -> Rows:
+        return np.stack([squared_distances(slices[chosen, j], centroids[j]) for j in range(num_tables)])
+
+    if base**num_tables <= _GRID:
+        return torch.from_numpy(free_cells(distances(slice(None))))
+    nearest = [squared_distances(slices[:, j], centroids[j]).argmin(1) for j in range(num_tables)]
+    return torch.from_numpy(free_codes(np.stack(nearest, 1), lambda row: distances(slice(row, row + 1))[:, 0]))
 
 
-def free_codes(distances: Rows) -> NDArray[np.int64]:
+def free_cells(distances: Rows) -> NDArray[np.int64]:
     """Different codes of small distance: each row in turn takes the nearest that is left: (n, f).
 
     Args:
-        distances: of each row to each centroid, by slice: (f, n, base).
+        distances: of each row to each centroid, by slice: (f, n, base), with `base ** f` not too large to compare all.
     """
     count, rows, base = distances.shape
-    if base**count > _GRID:
-        # comparing all would take too long; where most stay free the nearest free ones are among the first
-        taken: dict[tuple[int, ...], None] = {}
-        for row in range(rows):
-            taken[next(code for code in _by_distance(distances[:, row]) if code not in taken)] = None
-        return np.array(list(taken), np.int64)
     used = np.zeros(base**count, np.float32)
     numbers = np.empty(rows, np.int64)
     for row in range(rows):
@@ -91,6 +91,21 @@ def free_codes(distances: Rows) -> NDArray[np.int64]:
         used[numbers[row]] = np.inf
     codes: NDArray[np.int64] = numbers[:, None] // base ** np.arange(count) % base
     return codes
+
+
+def free_codes(nearest: NDArray[np.int64], distances: Callable[[int], Rows]) -> NDArray[np.int64]:
+    """The same where there are far more codes than rows, so that most rows can have the nearest: (n, f).
+
+    Args:
+        nearest: centroid of each slice of each row: (n, f).
+        distances: of a row to each centroid, by slice: (f, base); asked for where another row has its nearest code.
+    """
+    taken: dict[tuple[int, ...], None] = {}
+    for row, code in enumerate(map(tuple, nearest.tolist())):
+        if code in taken:
+            code = next(other for other in _by_distance(distances(row)) if other not in taken)
+        taken[code] = None
+    return np.array(list(taken), np.int64)
 
 
 def _by_distance(distances: Rows) -> Iterator[tuple[int, ...]]:

@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from zoo.contracts import Vocabulary
 from zoo.data.tokenizers import WordLevel, vocabulary_of
 from zoo.embeddings import SubspaceEmbedding, TiedEmbedding
 from zoo.embeddings.codes import ClusterCodes, PQCodes, ReclusterCodes, SequentialCodes, pq_codes
-from zoo.embeddings.codes.balanced import balanced_clusters, fill, hierarchy, squared_distances
+from zoo.embeddings.codes.balanced import Rows, balanced_clusters, fill, hierarchy, squared_distances
 from zoo.embeddings.codes.code_assignment import CodeAssignment
 from zoo.embeddings.codes.least_squares import start_at
-from zoo.embeddings.codes.pq_codes import free_codes
+from zoo.embeddings.codes.pq_codes import free_cells, free_codes, quantised
 from zoo.layers.digits import numbers_of
 from zoo.layers.subspace_table import SubspaceTable
 from zoo.objectives import MaskedLM
@@ -91,18 +92,29 @@ def test_pq_starts_at_the_trained_vectors(vocabulary: Vocabulary, donor: Path) -
     assert errors[0] < 0.3 < 0.9 < errors[1]
 
 
-@pytest.mark.parametrize("grid", [1 << 20, 0], ids=["all", "by distance"])
-def test_free_codes_are_different_and_the_nearest_left(monkeypatch: pytest.MonkeyPatch, grid: int) -> None:
-    monkeypatch.setattr(pq_codes, "_GRID", grid)
+def _free_codes(distances: Rows) -> NDArray[np.int64]:
+    return free_codes(distances.argmin(2).T, lambda row: distances[:, row])
+
+
+@pytest.mark.parametrize("find", [free_cells, _free_codes], ids=["all", "by distance"])
+def test_free_codes_are_different_and_the_nearest_left(find: Callable[[Rows], NDArray[np.int64]]) -> None:
     random = np.random.default_rng(0)
     distances = random.random((2, 25, 5)).astype(np.float32)
-    codes = free_codes(distances)
+    codes = find(distances)
     assert len({tuple(code) for code in codes.tolist()}) == 25, "every cell is used once"
     assert codes[0].tolist() == distances[:, 0].argmin(axis=1).tolist(), "the first has its choice"
     for row in (12, 24):
         taken = {tuple(code) for code in codes[:row].tolist()}
         costs = {(i, j): distances[0, row, i] + distances[1, row, j] for i in range(5) for j in range(5)}
         assert tuple(codes[row]) == min(costs.keys() - taken, key=lambda code: costs[code])
+
+
+def test_both_ways_of_finding_codes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
+    compared = quantised(rows, 4, 3, seed=0)
+    assert len(compared.unique(dim=0)) == 60
+    monkeypatch.setattr(pq_codes, "_GRID", 0)
+    assert torch.equal(quantised(rows, 4, 3, seed=0), compared)
 
 
 def test_capacities_are_kept() -> None:
