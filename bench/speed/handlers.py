@@ -162,7 +162,8 @@ def contrastive(args: argparse.Namespace) -> int:
         small, large, vectors = contrastive.measure_memory(args.pairs, 256)
         Console().print(
             f"peak memory that a step adds: {large / 1e6:,.0f} MB with {args.pairs:,} pairs in chunks of 256, "
-            f"{small / 1e6:,.0f} MB with 256 pairs; all vectors and their gradients {vectors / 1e6:,.0f} MB"
+            f"{small / 1e6:,.0f} MB with the 256 of most tokens at once; all vectors and their gradients "
+            f"{vectors / 1e6:,.0f} MB"
         )
     return 0
 
