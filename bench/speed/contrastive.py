@@ -99,8 +99,11 @@ def measure_memory(large: int = 16_384, small: int = 256, setting: Setting | Non
     """
     setting = setting or Setting()
     queries, documents = _lengths(large)
-    chunks = [slice(start, start + small) for start in range(0, large, small)]
-    longest = max(chunks, key=lambda chunk: sum(queries[chunk]) + sum(documents[chunk]))
+    tokens = [
+        sum(queries[start : start + small] + documents[start : start + small]) for start in range(0, large, small)
+    ]
+    start = tokens.index(max(tokens)) * small
+    longest = slice(start, start + small)
     # blocks that are freed go back to the system: chunks of many sizes leave holes in glibc's heap, by chance
     with environment({"MALLOC_MMAP_THRESHOLD_": "65536"}):
         alone = in_fresh_process(1, _added_peak, queries[longest], documents[longest], None, setting)
