@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from zoo.embeddings import TiedEmbedding
 from zoo.heads import AugmentedSoftmaxHead
+from zoo.layers import augmented_cross_entropy as augmented_layer
 from zoo.layers import linear_cross_entropy
 from zoo.layers.augmented_cross_entropy import augmented_cross_entropy
 from zoo.layers.quadratic_divergence import quadratic_divergence
@@ -38,10 +39,12 @@ def direct(
     return F.cross_entropy(z if b is None else z + b, y) + alpha * kl, kl
 
 
-@pytest.fixture(params=[1, 7, 10_000], ids=["one-row", "uneven", "whole"])
+@pytest.fixture(params=[(1, 1), (7, 7), (10_000, 4), (10_000, 10_000)], ids=["one-row", "uneven", "blocks", "whole"])
 def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linear_cross_entropy, "_MIN_ROWS", request.param)
+    rows, cached = request.param
+    monkeypatch.setattr(linear_cross_entropy, "_MIN_ROWS", rows)
     monkeypatch.setattr(linear_cross_entropy, "_CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(augmented_layer, "_CACHED", cached * V)
 
 
 @pytest.mark.usefixtures("chunk")
