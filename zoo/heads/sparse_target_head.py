@@ -160,6 +160,36 @@ class SparseTargetHead(OutputHead):
         return -self.spherical_loss.partials(outputs, torch.ones_like(outputs.targets)).value
 
     @torch.no_grad()
+    def least_nats(self) -> Float[Tensor, " vocab"]:
+        """Bound from below of `-log p` of each class, whatever the hidden vector is, in nats, float64, in O(V D^2).
+
+        Row c of X is `(w_c, b_c + offset)`, so that the outputs whose squares make the probabilities are `X (h, 1)`.
+        Then `p_c <= max(l_c, 1 / V)` with the leverage `l_c = x_c^T (X^T X)^+ x_c`, and all leverages sum to at most
+        D + 1: with many classes few can be likely. How likely each can be is up to what W has learned.
+
+        Raises:
+            ValueError: if the loss has no such probabilities.
+        """
+        offset = self.spherical_loss.offset
+        if offset is None:
+            raise ValueError(
+                f"leverage bounds no likelihood of {type(self.spherical_loss).__name__}: it does that of "
+                "SphericalSoftmax and TaylorSoftmax"
+            )
+        # outputs at the unit vectors and at 0 have the span of W's columns and of b + offset, which is all that counts
+        corners = F.pad(torch.eye(self.table.width, device=self.sharpness.device), (0, 0, 0, 1))
+        gram = self.sharpness.new_zeros(2 * corners.shape[:1], dtype=torch.float64)
+        for _, scores in self.table.score_blocks(corners):
+            shifted = scores.double() + offset
+            gram += shifted @ shifted.T
+        inverse = torch.linalg.pinv(gram, rtol=1e-12, hermitian=True)
+        leverages = [
+            ((scores.double() + offset) * (inverse @ (scores.double() + offset))).sum(0)
+            for _, scores in self.table.score_blocks(corners)
+        ]
+        return -torch.cat(leverages).clamp(1 / self.table.num_rows, 1).log()
+
+    @torch.no_grad()
     def calibrate(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> None:
         """Fit the sharpness to the likelihood of some rows, the first 512; all processes take that of the first."""
         hidden, targets = hidden[:_CALIBRATED_ON], targets[:_CALIBRATED_ON]

@@ -208,6 +208,50 @@ def test_calibration_finds_the_sharpness_of_the_best_likelihood() -> None:
         assert -float(worse.log_probs(hidden, targets).mean()) > best
 
 
+def bounded(loss: Callable[[], SphericalLoss], tied: bool, bias: bool) -> SparseTargetHead:
+    """A head with random rows and, if any, random biases."""
+    torch.manual_seed(0)
+    table = SubspaceTable(40, 6, 0.5) if tied else OutputMatrix(40, 6, 0.5)
+    head = SparseTargetHead(table, loss, bias=bias).double()
+    if bias and tied:
+        nn.init.normal_(dict(head.named_parameters())["table.bias"])
+    elif bias:
+        table_of(head).matrix.assign(torch.randn(40, 7).double())
+    return head
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("loss", [SphericalSoftmax, TaylorSoftmax])
+def test_no_hidden_vector_makes_a_class_likelier_than_its_bound(
+    loss: Callable[[], SphericalLoss], tied: bool, bias: bool
+) -> None:
+    head = bounded(loss, tied, bias)
+    hidden, least = torch.randn(300, 6, dtype=torch.float64) * 10, head.least_nats()
+    for c in range(40):
+        assert bool((-head.log_probs(hidden, torch.full((300,), c)) >= least[c] - 1e-9).all())
+    assert float(least.neg().exp().sum()) <= 7 + 1, "leverages sum to D + 1, and each bound is one or 1 / V"
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_class_can_be_as_likely_as_its_bound(tied: bool) -> None:
+    """Where the constant that keeps a probability from 0 hardly counts."""
+    head = bounded(partial(SphericalSoftmax, 1e-9), tied, bias=True)
+    at_axes, at_zero = (
+        torch.cat([block for _, block in head.table.score_blocks(points)], 1).T
+        for points in (torch.eye(6).double(), torch.zeros(1, 6).double())
+    )
+    x = torch.cat([at_axes - at_zero, at_zero], 1)  # W and b
+    best = torch.linalg.solve(x.T @ x, x.T)
+    reached = -head.log_probs((best[:6] / best[6]).T, torch.arange(40))
+    torch.testing.assert_close(reached, head.least_nats(), rtol=1e-5, atol=1e-6)
+
+
+def test_leverage_says_nothing_about_other_losses() -> None:
+    with pytest.raises(ValueError, match="no likelihood of SphericalZLoss: it does that of SphericalSoftmax and"):
+        head_of().least_nats()
+
+
 @pytest.mark.parametrize("loss", ["z", "taylor"])
 def test_samples_follow_the_probabilities(loss: str) -> None:
     head = head_of(LOSSES[loss])

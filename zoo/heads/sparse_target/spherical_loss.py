@@ -50,11 +50,14 @@ class SphericalLoss(ABC):
         is_probability: whether `exp(-l)` of one target of value 1 is a probability over the D classes.
         is_regression: whether the values are numbers that the outputs should take; else they are weights of classes.
         zero_sum: whether dl/do sums to 0 over the D outputs.
+        offset: where the probability of a class is `(o + offset)^2` plus a constant, over the sum of the same for all
+            classes; None where it is something else.
     """
 
     is_probability: ClassVar[bool] = False
     is_regression: ClassVar[bool] = False
     zero_sum: ClassVar[bool] = False
+    offset: ClassVar[float | None] = None
 
     @abstractmethod
     def partials(self, outputs: Outputs, values: Tensor) -> Partials:

@@ -25,6 +25,7 @@ class SphericalSoftmax(ClassLoss):
     """
 
     is_probability = True
+    offset = 0.0
 
     def __init__(self, eps: float = 0.01) -> None:
         if eps <= 0:

@@ -19,6 +19,7 @@ class TaylorSoftmax(ClassLoss):
     """
 
     is_probability = True
+    offset = 1.0
 
     def of_class(self, outputs: Outputs) -> Partials:
         """`dl/dq = 1 / (2 D + 2 s + q)`, `dl/ds` twice that, `dl/da = -(1 + a) / (1 + a + a^2/2)`."""
