@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -179,15 +179,16 @@ class SparseTargetHead(OutputHead):
         # outputs at the unit vectors and at 0 have the span of W's columns and of b + offset, which is all that counts
         corners = F.pad(torch.eye(self.table.width, device=self.sharpness.device), (0, 0, 0, 1))
         gram = self.sharpness.new_zeros(2 * corners.shape[:1], dtype=torch.float64)
-        for _, scores in self.table.score_blocks(corners):
-            shifted = scores.double() + offset
-            gram += shifted @ shifted.T
+        for x in self._shifted(corners, offset):
+            gram += x @ x.T
         inverse = torch.linalg.pinv(gram, rtol=1e-12, hermitian=True)
-        leverages = [
-            ((scores.double() + offset) * (inverse @ (scores.double() + offset))).sum(0)
-            for _, scores in self.table.score_blocks(corners)
-        ]
+        leverages = [(x * (inverse @ x)).sum(0) for x in self._shifted(corners, offset)]
         return -torch.cat(leverages).clamp(1 / self.table.num_rows, 1).log()
+
+    def _shifted(self, hidden: Tensor, offset: float) -> Iterator[Tensor]:
+        """Scores plus an offset in float64, a block of classes at a time."""
+        for _, scores in self.table.score_blocks(hidden):
+            yield scores.double() + offset
 
     @torch.no_grad()
     def calibrate(self, hidden: Float[Tensor, "rows dim"], targets: Int[Tensor, " rows"]) -> None:
